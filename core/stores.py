@@ -1,0 +1,247 @@
+"""The contracts of what the platform keeps: mirror, resources, job state, quarantine, journal, node reports."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct
+
+from core.records import BadRow, ChangeSet, Cursor
+from core.schema import Dataset, Record, Value
+
+
+class MirrorRow(Struct, frozen=True):
+    """A mirrored record: `version` grows with every change of the whole mirror; `observed_ms` tells how old it is."""
+
+    record: Record
+    version: int
+    observed_ms: int
+    deleted: bool = False
+
+
+class Applied(Struct, frozen=True):
+    """What a change set did: rows really changed and the mirror's version after it."""
+
+    changed: int
+    version: int
+
+
+class Mirror(Protocol):
+    """The database tier: one table per dataset, named `<source>.<dataset>`, kept equal to the source (requirement 0.41)."""
+
+    async def prepare(self, name: str, dataset: Dataset) -> None:
+        """Make the table, or add columns and indexes that are new. Never drops a column."""
+        ...
+
+    async def apply(self, changes: ChangeSet) -> Applied:
+        """Idempotent, and an older `observed_ms` never overwrites a newer one. NotFound for a dataset not prepared."""
+        ...
+
+    async def get(self, name: str, key: Sequence[Value]) -> MirrorRow | None: ...
+
+    async def query(
+        self, name: str, filters: Mapping[str, Value], *, limit: int, after: Sequence[Value] | None = None
+    ) -> list[MirrorRow]:
+        """Rows that equal all filters, in key order, after the key given."""
+        ...
+
+    async def changes(self, name: str, *, since: int, limit: int) -> list[MirrorRow]:
+        """The latest state of each row changed after version `since`, in version order, deletions included."""
+        ...
+
+    async def count(self, name: str) -> int:
+        """Live rows."""
+        ...
+
+
+class Resource(Struct, frozen=True):
+    """A declared thing (app, source, service …) as it is kept: `body` holds secrets sealed."""
+
+    kind: str
+    name: str
+    body: dict[str, Any]
+    version: int  # of this resource; If-Match compares it
+    changed_ms: int
+
+
+class AuditEntry(Struct, frozen=True):
+    """One change of one resource: who, when, before and after (sealed). Never rewritten."""
+
+    revision: int  # of the whole registry; the snapshot's version
+    at_ms: int
+    actor: str
+    action: Literal["create", "update", "delete"]
+    kind: str
+    name: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class Edit(Struct, frozen=True):
+    """One wished change: `body` None deletes. `expected` is the version the caller saw; None means any."""
+
+    kind: str
+    name: str
+    body: dict[str, Any] | None
+    expected: int | None = None
+
+
+class Resources(Protocol):
+    """The registry's store: resources with versions, and their audit."""
+
+    async def revision(self) -> int:
+        """Grows with every change of anything. Cheap: nodes ask it several times a second."""
+        ...
+
+    async def all(self) -> tuple[int, list[Resource]]:
+        """One consistent picture: the revision and every resource of it."""
+        ...
+
+    async def get(self, kind: str, name: str) -> Resource | None: ...
+
+    async def commit(self, edits: Sequence[Edit], *, actor: str) -> int:
+        """Apply all edits or none, audit each, and return the new revision. Conflict where `expected` does not match."""
+        ...
+
+    async def audit(self, *, before: int | None = None, limit: int = 100) -> list[AuditEntry]:
+        """Newest first."""
+        ...
+
+
+RunState = Literal["running", "succeeded", "partial", "failed", "cancelled"]
+
+
+class Run(Struct):
+    """One run of a job: its line in the sync log (requirement 2.22)."""
+
+    batch_id: str  # SYNC20240510001
+    job: str
+    state: RunState
+    started_ms: int
+    ended_ms: int | None = None
+    rows: int = 0
+    bad_rows: int = 0
+    expected: int | None = None
+    attempt: int = 1
+    reason: str = ""
+
+
+class JobStates(Protocol):
+    """Checkpoints, leases and the sync log of collection jobs."""
+
+    async def checkpoint(self, job: str) -> Cursor | None: ...
+
+    async def begin(self, job: str, *, day: str) -> Run:
+        """A new run with the next batch id of that day (`YYYYMMDD`). A run of this job still `running` becomes `failed`."""
+        ...
+
+    async def progress(self, run: Run, cursor: Cursor | None) -> None:
+        """Store the run's counts and, with them in one transaction, the checkpoint (None: unchanged)."""
+        ...
+
+    async def runs(self, *, job: str | None = None, limit: int = 50) -> list[Run]:
+        """Newest first."""
+        ...
+
+    async def lease(self, job: str, *, owner: str, ttl_s: float) -> bool:
+        """Take or keep the right to run this job; False while another owner holds it."""
+        ...
+
+    async def reset(self, job: str) -> None:
+        """Forget the checkpoint: the next run loads everything."""
+        ...
+
+
+class Quarantined(Struct, frozen=True):
+    """A bad row kept until a person decides."""
+
+    id: str
+    job: str
+    dataset: str
+    batch_id: str
+    at_ms: int
+    reason: str
+    place: str
+    raw: bytes
+    state: Literal["waiting", "replayed", "discarded"]
+
+
+class Quarantine(Protocol):
+    """Bad rows with their reason and raw bytes; nothing is ever dropped."""
+
+    async def add(self, job: str, dataset: str, batch_id: str, bad: Sequence[BadRow]) -> None:
+        """Keep the rows. The same row of the same dataset, place and reason that still waits is kept once."""
+        ...
+
+    async def rows(self, *, dataset: str | None = None, state: str = "waiting", limit: int = 100) -> list[Quarantined]: ...
+
+    async def get(self, quarantine_id: str) -> Quarantined | None: ...
+
+    async def settle(self, quarantine_id: str, state: Literal["replayed", "discarded"]) -> None:
+        """NotFound if there is none."""
+        ...
+
+    async def count(self) -> dict[str, int]:
+        """Waiting rows per dataset."""
+        ...
+
+
+JournalStep = Literal["accepted", "applied", "done", "refused"]
+
+
+class JournalEntry(Struct, frozen=True):
+    """A write of kind b on its way: accepted (durable) → applied (at the source) → done (on the bus), or refused."""
+
+    id: str
+    service: str
+    app: str
+    idempotency_key: str
+    fingerprint: str  # of method, path and body: a reused key with another body is a Conflict
+    op: Literal["upsert", "delete"]
+    key: dict[str, Value]
+    changes: Record
+    step: JournalStep
+    at_ms: int
+    answer: bytes = b""
+
+
+class Journal(Protocol):
+    """Kind b's memory: what was promised before it was applied (DESIGN §4)."""
+
+    async def accept(self, entry: JournalEntry) -> JournalEntry:
+        """Store it durably; where the app has used this idempotency key before, give the entry of then instead."""
+        ...
+
+    async def advance(self, entry_id: str, step: JournalStep, *, answer: bytes = b"") -> None: ...
+
+    async def get(self, entry_id: str) -> JournalEntry | None: ...
+
+    async def open(self, *, older_than_ms: int, limit: int = 100) -> list[JournalEntry]:
+        """Entries not done nor refused that were accepted before that moment: a crash left them."""
+        ...
+
+
+class NodeReport(Struct):
+    """What a process of the platform says about itself every second."""
+
+    node: str
+    role: Literal["gateway", "back-office"]
+    pid: int
+    started_ms: int
+    seen_ms: int
+    revision: int  # of the configuration it runs
+    requests: int = 0  # since start
+    errors: int = 0  # answers of 500 and above since start
+    requests_per_s: float = 0.0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    parts: dict[str, str] = {}  # part → "ok" or what is wrong
+
+
+class Nodes(Protocol):
+    """Which processes are up. A report older than 5 s means the process is gone or stuck."""
+
+    async def report(self, report: NodeReport) -> None: ...
+
+    async def all(self) -> list[NodeReport]: ...
+
+    async def forget(self, node: str) -> None: ...
