@@ -1,0 +1,159 @@
+"""The declarative platform model: what `platform.yaml` may say, and what the registry keeps.
+
+One definition serves YAML validation, the JSON Schema for editors, the management API and the snapshot that gateways run.
+Cross-references (a job's dataset, an app's plan) are checked in `config/check.py`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from core.schema import Dataset
+
+ResourceName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,62}$", description="lower case, digits and hyphens")]
+DatasetRef = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*\.[a-z][a-z0-9_]*$", description="<source>.<dataset>")]
+Scope = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*:(read|write)$", description="<service>:read or <service>:write")]
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class Part(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What all parts of the model share: values, immutable, no unknown field."""
+
+
+class Guard(Part, frozen=True):
+    """How a source is protected: at most `concurrency` calls at once, each at most `timeout_s`; after `failures` failures in a
+    row its breaker opens for `open_s`."""
+
+    concurrency: Count = 4
+    timeout_s: Positive = 30.0
+    failures: Count = 5
+    open_s: Positive = 10.0
+
+
+class Source(Part, frozen=True):
+    """A foreign system. `settings` belong to the adapter and are checked against its own type."""
+
+    adapter: str
+    settings: dict[str, Any]
+    title: str = ""
+    owner: str = ""
+    guard: Guard = Guard()
+    datasets: dict[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,62}$")], Dataset] = {}
+
+
+class Schedule(Part, frozen=True):
+    """When a job runs: exactly one of the three. `cron` has five fields, in `timezone`."""
+
+    every_s: Positive | None = None
+    cron: str | None = None
+    once: bool = False
+    timezone: str = "Asia/Shanghai"
+
+
+class Retry(Part, frozen=True):
+    """What a failed run does: `attempts` in all, `delay_s` apart (requirement 2.26: 3 times, 10 minutes)."""
+
+    attempts: Count = 3
+    delay_s: Positive = 600.0
+
+
+class Job(Part, frozen=True):
+    """Collects one dataset into the mirror: `full` reads all each time, `incremental` goes on from the checkpoint."""
+
+    dataset: DatasetRef
+    mode: Literal["full", "incremental"] = "incremental"
+    schedule: Schedule = Schedule(once=True)
+    retry: Retry = Retry()
+    batch_rows: Annotated[int, Meta(ge=1, le=50_000)] = 2_000
+    title: str = ""
+    owner: str = ""
+    enabled: bool = True
+
+
+class Call(Part, frozen=True):
+    """The live interface that a real-time service wraps: an operation of a source, and the argument the key becomes."""
+
+    source: ResourceName
+    operation: str
+    key: str
+    arguments: dict[str, Any] = {}
+
+
+class Freshness(Part, frozen=True):
+    """How long each tier may answer: app cache, shared cache, and how stale an answer may be while the source is down."""
+
+    app_s: Annotated[float, Meta(ge=0)] = 5.0
+    cache_s: Annotated[float, Meta(ge=0)] = 30.0
+    stale_s: Annotated[float, Meta(ge=0)] = 300.0
+
+
+class Service(Part, frozen=True):
+    """A data service at `/v1/<name>`. Kinds are the three of DESIGN §4; `dataset` for the first two, `call` for the third.
+
+    `writable` lists the fields a synchronous service may set. `source_reads` lets a record that the mirror lacks be looked up at
+    the source.
+    """
+
+    kind: Literal["asynchronous", "synchronous", "realtime"]
+    dataset: DatasetRef | None = None
+    call: Call | None = None
+    title: str = ""
+    filters: tuple[str, ...] = ()
+    writable: tuple[str, ...] = ()
+    source_reads: bool = False
+    freshness: Freshness = Freshness()
+    max_limit: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
+    enabled: bool = True
+
+
+class Plan(Part, frozen=True):
+    """How much an app may ask: `per_s` requests a second sustained, `burst` at once."""
+
+    per_s: Positive
+    burst: Count
+    title: str = ""
+
+
+class Proxy(Part, frozen=True):
+    """A partner that registers and carries apps (外部代理). Its apps are served only from `addresses`, where given (CIDR)."""
+
+    title: str = ""
+    owner: str = ""
+    addresses: tuple[str, ...] = ()
+    enabled: bool = True
+
+
+class App(Part, frozen=True):
+    """A client of the data services. Its AppKey and AppSecret are issued by the platform and are not part of this text."""
+
+    plan: ResourceName
+    scopes: tuple[Scope, ...] = ()
+    title: str = ""
+    owner: str = ""
+    proxy: ResourceName | None = None
+    addresses: tuple[str, ...] = ()
+    enabled: bool = True
+
+
+class Platform(Part, frozen=True):
+    """The whole of `platform.yaml`."""
+
+    version: Literal[1] = 1
+    plans: dict[ResourceName, Plan] = {}
+    proxies: dict[ResourceName, Proxy] = {}
+    apps: dict[ResourceName, App] = {}
+    sources: dict[ResourceName, Source] = {}
+    services: dict[ResourceName, Service] = {}
+    jobs: dict[ResourceName, Job] = {}
+
+
+KINDS: dict[str, tuple[str, type[Part]]] = {
+    "plan": ("plans", Plan),
+    "proxy": ("proxies", Proxy),
+    "app": ("apps", App),
+    "source": ("sources", Source),
+    "service": ("services", Service),
+    "job": ("jobs", Job),
+}
+"""Resource kind → its section in `platform.yaml` and in `/api/v1/<section>`, and its type; in an order that satisfies references."""
