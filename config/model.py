@@ -156,4 +156,4 @@ KINDS: dict[str, tuple[str, type[Part]]] = {
     "service": ("services", Service),
     "job": ("jobs", Job),
 }
-"""Resource kind → its section in `platform.yaml` and in `/api/v1/<section>`, and its type; in an order that satisfies references."""
+"""Resource kind → its section in `platform.yaml` and `/api/v1/<section>`, and its type; in an order that satisfies references."""
