@@ -26,12 +26,16 @@ class Dialect(Protocol):
         """The column type for `key` (≤ 190 characters, comparable byte by byte), `text`, `integer`, `real` or `blob`."""
         ...
 
-    def upsert(self, table: str, columns: Sequence[str], key: Sequence[str], *, newer: str | None = None) -> str:
+    def upsert(self, table: str, columns: Sequence[str], key: Sequence[str], *, newer: str | None = None, stamp: str = "") -> str:
         """One statement with a `?` per column: insert, or on a known key set the other columns.
 
-        With `newer` (a column name) a known row is changed only where the given value of that column is not smaller and another
-        column but it really differs: a replay changes nothing.
+        With `newer` (a column name) a known row is changed only where the given value of that column is not smaller and a column
+        other than it and `stamp` really differs: a replay changes nothing.
         """
+        ...
+
+    def index(self, table: str, column: str, kind: str) -> str:
+        """A statement that makes an index on one column unless it is there."""
         ...
 
 
@@ -58,7 +62,10 @@ class Database(Protocol):
     async def query(self, sql: str, params: Params = ()) -> list[tuple[Any, ...]]: ...
 
     def transaction(self) -> AbstractAsyncContextManager[Session]:
-        """Serialised with other writers; committed durably when the block ends, rolled back when it raises."""
+        """Committed durably when the block ends, rolled back when it raises.
+
+        SQLite lets one writer in at a time; a writer that must be alone on MariaDB too updates its counter row first.
+        """
         ...
 
     async def check(self) -> None:

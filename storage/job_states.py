@@ -1,0 +1,92 @@
+"""Checkpoints, leases and the sync log of jobs, on any core.database (requirement 2.22)."""
+
+import time
+
+import msgspec
+
+from core.clock import epoch_ms
+from core.database import Database
+from core.records import Cursor
+from core.stores import JobStates, Run
+
+_RUN_COLUMNS = ("batch_id", "job", "day", "number", "started", "body")
+
+
+class SqlJobStates:
+    """See core.stores.JobStates. Runs are kept as JSON; what they are looked up by has a column."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def prepare(self) -> None:
+        """Make the tables."""
+        column = self._database.dialect.column
+        key, integer, blob = column("key"), column("integer"), column("blob")
+        async with self._database.transaction() as session:
+            await session.execute(f"CREATE TABLE IF NOT EXISTS job_checkpoint (job {key} PRIMARY KEY, body {blob} NOT NULL)")
+            await session.execute(
+                f"CREATE TABLE IF NOT EXISTS job_lease (job {key} PRIMARY KEY, owner {key} NOT NULL, until_ms {integer} NOT NULL)"
+            )
+            await session.execute(
+                f"CREATE TABLE IF NOT EXISTS job_run (batch_id {key} PRIMARY KEY, job {key} NOT NULL, day {key} NOT NULL, "
+                f"number {integer} NOT NULL, started {integer} NOT NULL, body {blob} NOT NULL)"
+            )
+            await session.execute(self._database.dialect.index("job_run", "job", "key"))
+            await session.execute(self._database.dialect.index("job_run", "day", "key"))
+
+    async def checkpoint(self, job: str) -> Cursor | None:
+        rows = await self._database.query("SELECT body FROM job_checkpoint WHERE job = ?", (job,))
+        return msgspec.json.decode(rows[0][0]) if rows else None
+
+    async def begin(self, job: str, *, day: str) -> Run:
+        async with self._database.transaction() as session:
+            for (body,) in await session.query("SELECT body FROM job_run WHERE job = ? ORDER BY started DESC LIMIT 1", (job,)):
+                last = msgspec.json.decode(body, type=Run)
+                if last.state == "running":
+                    last.state, last.reason, last.ended_ms = "failed", "the process that ran it ended", epoch_ms()
+                    sql = "UPDATE job_run SET body = ? WHERE batch_id = ?"
+                    await session.execute(sql, (msgspec.json.encode(last), last.batch_id))
+            number = (await session.query("SELECT coalesce(max(number), 0) + 1 FROM job_run WHERE day = ?", (day,)))[0][0]
+            run = Run(batch_id=f"SYNC{day}{number:03d}", job=job, state="running", started_ms=epoch_ms())
+            sql = "INSERT INTO job_run (batch_id, job, day, number, started, body) VALUES (?, ?, ?, ?, ?, ?)"
+            await session.execute(sql, (run.batch_id, job, day, number, run.started_ms, msgspec.json.encode(run)))
+        return run
+
+    async def progress(self, run: Run, cursor: Cursor | None) -> None:
+        async with self._database.transaction() as session:
+            sql = "UPDATE job_run SET body = ? WHERE batch_id = ?"
+            await session.execute(sql, (msgspec.json.encode(run), run.batch_id))
+            if cursor is not None:
+                await session.execute(
+                    "REPLACE INTO job_checkpoint (job, body) VALUES (?, ?)", (run.job, msgspec.json.encode(cursor))
+                )
+
+    async def runs(self, *, job: str | None = None, limit: int = 50) -> list[Run]:
+        condition, params = ("WHERE job = ?", (job,)) if job else ("", ())
+        sql = f"SELECT body FROM job_run {condition} ORDER BY started DESC, number DESC LIMIT ?"  # noqa: S608
+        return [msgspec.json.decode(body, type=Run) for (body,) in await self._database.query(sql, (*params, limit))]
+
+    async def lease(self, job: str, *, owner: str, ttl_s: float) -> bool:
+        now_ms = epoch_ms()
+        until_ms = now_ms + int(ttl_s * 1000)
+        async with self._database.transaction() as session:
+            sql = "UPDATE job_lease SET owner = ?, until_ms = ? WHERE job = ? AND (owner = ? OR until_ms < ?)"
+            if await session.execute(sql, (owner, until_ms, job, owner, now_ms)):
+                return True
+            if await session.query("SELECT 1 FROM job_lease WHERE job = ? AND owner <> ?", (job, owner)):
+                return False
+            await session.execute("REPLACE INTO job_lease (job, owner, until_ms) VALUES (?, ?, ?)", (job, owner, until_ms))
+            return True
+
+    async def reset(self, job: str) -> None:
+        async with self._database.transaction() as session:
+            await session.execute("DELETE FROM job_checkpoint WHERE job = ?", (job,))
+
+
+def day_of(moment_s: float | None = None) -> str:
+    """`YYYYMMDD` in local time: the middle of a batch id."""
+    return time.strftime("%Y%m%d", time.localtime(moment_s))
+
+
+def _conforms(states: SqlJobStates) -> JobStates:
+    return states

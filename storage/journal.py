@@ -1,0 +1,66 @@
+"""The journal of synchronous writes, on any core.database: what was promised before it was applied (requirement 0.42)."""
+
+import hashlib
+
+import msgspec
+
+from core.database import Database
+from core.errors import Conflict, NotFound
+from core.stores import Journal, JournalEntry, JournalStep
+
+
+class SqlJournal:
+    """See core.stores.Journal. An idempotency key is unique per app; its digest is the unique column."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def prepare(self) -> None:
+        """Make the table."""
+        column = self._database.dialect.column
+        key, integer, blob = column("key"), column("integer"), column("blob")
+        async with self._database.transaction() as session:
+            await session.execute(
+                f"CREATE TABLE IF NOT EXISTS journal (id {key} PRIMARY KEY, once {key} NOT NULL UNIQUE, step {key} NOT NULL, "
+                f"at_ms {integer} NOT NULL, body {blob} NOT NULL)"
+            )
+            await session.execute(self._database.dialect.index("journal", "step", "key"))
+
+    async def accept(self, entry: JournalEntry) -> JournalEntry:
+        once = hashlib.sha256(f"{entry.app}\0{entry.idempotency_key}".encode()).hexdigest()
+        values = (entry.id, once, entry.step, entry.at_ms, msgspec.msgpack.encode(entry))
+        try:
+            async with self._database.transaction() as session:
+                await session.execute("INSERT INTO journal (id, once, step, at_ms, body) VALUES (?, ?, ?, ?, ?)", values)
+        except Conflict:
+            rows = await self._database.query("SELECT body, step FROM journal WHERE once = ?", (once,))
+            if not rows:
+                raise
+            return _entry(*rows[0])
+        return entry
+
+    async def advance(self, entry_id: str, step: JournalStep, *, answer: bytes = b"") -> None:
+        async with self._database.transaction() as session:
+            rows = await session.query("SELECT body, step FROM journal WHERE id = ?", (entry_id,))
+            if not rows:
+                raise NotFound(f"the journal has no entry {entry_id}")
+            entry = _entry(*rows[0])
+            moved = msgspec.structs.replace(entry, step=step, answer=answer or entry.answer)
+            sql = "UPDATE journal SET step = ?, body = ? WHERE id = ?"
+            await session.execute(sql, (step, msgspec.msgpack.encode(moved), entry_id))
+
+    async def get(self, entry_id: str) -> JournalEntry | None:
+        rows = await self._database.query("SELECT body, step FROM journal WHERE id = ?", (entry_id,))
+        return _entry(*rows[0]) if rows else None
+
+    async def open(self, *, older_than_ms: int, limit: int = 100) -> list[JournalEntry]:
+        sql = "SELECT body, step FROM journal WHERE step IN ('accepted', 'applied') AND at_ms < ? ORDER BY at_ms LIMIT ?"
+        return [_entry(*row) for row in await self._database.query(sql, (older_than_ms, limit))]
+
+
+def _entry(body: bytes, step: JournalStep) -> JournalEntry:
+    return msgspec.structs.replace(msgspec.msgpack.decode(body, type=JournalEntry), step=step)
+
+
+def _conforms(journal: SqlJournal) -> Journal:
+    return journal

@@ -1,0 +1,194 @@
+"""The database tier: a mirror table per dataset, with versions, on any core.database (requirements 0.41, 0.47)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from core.database import Database, Session
+from core.errors import NotFound
+from core.records import ChangeSet
+from core.schema import Dataset, FieldType, Record, Value
+from core.stores import Applied, Mirror, MirrorRow
+
+_KINDS: dict[FieldType, str] = {"integer": "integer", "boolean": "integer", "number": "real"}
+_VERSION, _OBSERVED, _DELETED = "_version", "_observed", "_deleted"
+_STATE = "mirror_state"
+_ALL = ""  # the state row that counts versions over all datasets
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """What is known of a prepared dataset: its SQL, made once."""
+
+    name: str
+    dataset: Dataset
+    select: str
+    restores: tuple[tuple[str, Callable[[Any], Any]], ...]
+
+    def row(self, values: Sequence[Any]) -> MirrorRow:
+        """A selected row: the fields, then version, observed, deleted."""
+        record: Record = dict(zip(self.dataset.columns, values, strict=False))
+        for name, restore in self.restores:
+            if record[name] is not None:
+                record[name] = restore(record[name])
+        version, observed_ms, is_deleted = values[-3:]
+        return MirrorRow(record, version, observed_ms, bool(is_deleted))
+
+
+def _stored(field_type: FieldType) -> Callable[[Any], Any] | None:
+    """How a canonical value becomes what SQL keeps, where they differ."""
+    if field_type == "boolean":
+        return int
+    if field_type == "json":
+        return lambda value: msgspec.json.encode(value).decode()
+    return None
+
+
+def _restored(field_type: FieldType) -> Callable[[Any], Any] | None:
+    if field_type == "boolean":
+        return bool
+    return msgspec.json.decode if field_type == "json" else None
+
+
+class SqlMirror:
+    """See core.stores.Mirror. Key values are kept as text unless the field is an integer, so that both databases order alike."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._tables: dict[str, _Table] = {}
+
+    async def prepare(self, name: str, dataset: Dataset) -> None:
+        dialect = self._database.dialect
+        table = _table_name(name)
+        q = dialect.quote
+        key_kinds = {column: "integer" if dataset.field(column).type == "integer" else "key" for column in dataset.key}
+        kinds = {c: key_kinds.get(c) or _KINDS.get(dataset.field(c).type, "text") for c in dataset.columns}
+        async with self._database.transaction() as session:
+            await self._make_state(session)
+            await session.execute(
+                f"CREATE TABLE IF NOT EXISTS {q(table)} ("
+                + "".join(f"{q(c)} {dialect.column(kinds[c])}{' NOT NULL' if c in dataset.key else ''}, " for c in kinds)
+                + "".join(f"{q(c)} {dialect.column('integer')} NOT NULL, " for c in (_VERSION, _OBSERVED, _DELETED))
+                + f"PRIMARY KEY ({', '.join(map(q, dataset.key))}))"
+            )
+            for column in await self._missing(session, table, kinds):
+                await session.execute(f"ALTER TABLE {q(table)} ADD COLUMN {q(column)} {dialect.column(kinds[column])}")
+            for column in (*dataset.indexes, _VERSION):
+                await session.execute(dialect.index(table, column, kinds.get(column, "integer")))
+        columns = ", ".join(map(q, (*dataset.columns, _VERSION, _OBSERVED, _DELETED)))
+        restores = tuple((c, r) for c in dataset.columns if (r := _restored(dataset.field(c).type)))
+        self._tables[name] = _Table(table, dataset, f"SELECT {columns} FROM {q(table)}", restores)  # noqa: S608
+
+    async def _make_state(self, session: Session) -> None:
+        column = self._database.dialect.column
+        await session.execute(
+            f"CREATE TABLE IF NOT EXISTS {_STATE} (name {column('key')} PRIMARY KEY, "
+            f"version {column('integer')} NOT NULL, synced {column('integer')} NOT NULL)"
+        )
+        if not await session.query(f"SELECT 1 FROM {_STATE} WHERE name = ?", (_ALL,)):  # noqa: S608
+            await session.execute(f"REPLACE INTO {_STATE} (name, version, synced) VALUES (?, 0, 0)", (_ALL,))  # noqa: S608
+
+    async def _missing(self, session: Session, table: str, kinds: Mapping[str, str]) -> list[str]:
+        if self._database.dialect.name == "sqlite":
+            rows = await session.query("SELECT name FROM pragma_table_info(?)", (table,))
+        else:
+            sql = "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?"
+            rows = await session.query(sql, (table,))
+        present = {row[0] for row in rows}
+        return [column for column in kinds if column not in present]
+
+    def _table(self, name: str) -> _Table:
+        try:
+            return self._tables[name]
+        except KeyError:
+            raise NotFound(f"the mirror has no dataset {name}") from None
+
+    async def apply(self, changes: ChangeSet) -> Applied:
+        table = self._table(changes.dataset)
+        async with self._database.transaction() as session:
+            if not changes.rows:
+                return await self._mark_synced(session, changes)
+            await session.execute(f"UPDATE {_STATE} SET version = version + ? WHERE name = ?", (len(changes.rows), _ALL))  # noqa: S608
+            version = (await session.query(f"SELECT version FROM {_STATE} WHERE name = ?", (_ALL,)))[0][0]  # noqa: S608
+            before = version - len(changes.rows)
+            write = self._upsert if changes.op == "upsert" else self._delete
+            await write(session, table, changes, before)
+            sql = f"SELECT count(*) FROM {self._database.dialect.quote(table.name)} WHERE {_VERSION} > ?"  # noqa: S608
+            return Applied(changed=(await session.query(sql, (before,)))[0][0], version=version)
+
+    async def _mark_synced(self, session: Session, changes: ChangeSet) -> Applied:
+        """An empty change set says: at that moment the mirror equalled the source."""
+        sql = self._database.dialect.upsert(_STATE, ("name", "version", "synced"), ("name",))
+        await session.execute(sql, (changes.dataset, 0, changes.observed_ms))
+        version = (await session.query(f"SELECT version FROM {_STATE} WHERE name = ?", (_ALL,)))[0][0]  # noqa: S608
+        return Applied(changed=0, version=version)
+
+    async def _upsert(self, session: Session, table: _Table, changes: ChangeSet, before: int) -> None:
+        columns = (*changes.fields, _VERSION, _OBSERVED, _DELETED)
+        sql = self._database.dialect.upsert(table.name, columns, table.dataset.key, newer=_OBSERVED, stamp=_VERSION)
+        stores = [(i, s) for i, c in enumerate(changes.fields) if (s := _stored(table.dataset.field(c).type))]
+        rows = changes.rows
+        if stores:
+            rows = [list(row) for row in rows]
+            for position, store in stores:
+                for row in rows:
+                    if row[position] is not None:
+                        row[position] = store(row[position])
+        observed = changes.observed_ms
+        await session.executemany(sql, [(*row, before + i, observed, 0) for i, row in enumerate(rows, 1)])
+
+    async def _delete(self, session: Session, table: _Table, changes: ChangeSet, before: int) -> None:
+        q = self._database.dialect.quote
+        where = " AND ".join(f"{q(c)} = ?" for c in changes.fields)
+        sql = f"UPDATE {q(table.name)} SET {_DELETED} = 1, {_VERSION} = ?, {_OBSERVED} = ? WHERE {where} AND {_OBSERVED} <= ?"  # noqa: S608
+        sql += f" AND {_DELETED} = 0"
+        observed = changes.observed_ms
+        await session.executemany(sql, [(before + i, observed, *row, observed) for i, row in enumerate(changes.rows, 1)])
+
+    async def _synced(self, name: str) -> int:
+        rows = await self._database.query(f"SELECT synced FROM {_STATE} WHERE name = ?", (name,))  # noqa: S608
+        return rows[0][0] if rows else 0
+
+    async def _rows(self, name: str, condition: str, params: Sequence[Any]) -> list[MirrorRow]:
+        """Selected rows, as fresh as the later of their own change and their dataset's last complete synchronisation."""
+        table = self._table(name)
+        found = [table.row(values) for values in await self._database.query(f"{table.select} {condition}", params)]
+        synced = await self._synced(name) if found else 0
+        return [msgspec.structs.replace(row, observed_ms=synced) if row.observed_ms < synced else row for row in found]
+
+    async def get(self, name: str, key: Sequence[Value]) -> MirrorRow | None:
+        q = self._database.dialect.quote
+        where = " AND ".join(f"{q(c)} = ?" for c in self._table(name).dataset.key)
+        rows = await self._rows(name, f"WHERE {where} AND {_DELETED} = 0", tuple(key))
+        return rows[0] if rows else None
+
+    async def query(
+        self, name: str, filters: Mapping[str, Value], *, limit: int, after: Sequence[Value] | None = None
+    ) -> list[MirrorRow]:
+        q = self._database.dialect.quote
+        dataset = self._table(name).dataset
+        conditions = [f"{_DELETED} = 0", *(f"{q(c)} = ?" for c in filters)]
+        params = list(filters.values())
+        keys = ", ".join(map(q, dataset.key))
+        if after is not None:
+            conditions.append(f"({keys}) > ({', '.join('?' * len(after))})")
+            params.extend(after)
+        return await self._rows(name, f"WHERE {' AND '.join(conditions)} ORDER BY {keys} LIMIT ?", (*params, limit))
+
+    async def changes(self, name: str, *, since: int, limit: int) -> list[MirrorRow]:
+        return await self._rows(name, f"WHERE {_VERSION} > ? ORDER BY {_VERSION} LIMIT ?", (since, limit))
+
+    async def count(self, name: str) -> int:
+        table = self._database.dialect.quote(self._table(name).name)
+        return int((await self._database.query(f"SELECT count(*) FROM {table} WHERE {_DELETED} = 0"))[0][0])  # noqa: S608
+
+
+def _table_name(dataset: str) -> str:
+    """`sales.customers` → `mirror_sales__customers`: MariaDB allows no dot in a table's name."""
+    return "mirror_" + dataset.replace(".", "__")
+
+
+def _conforms(mirror: SqlMirror) -> Mirror:
+    return mirror

@@ -1,0 +1,186 @@
+"""core.database on SQLite: one writing connection and a few reading ones, each in a thread of its own. WAL, synchronous FULL."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from core.database import Database, Dialect, Params, Session
+from core.errors import Conflict, PlatformError, Unavailable
+
+T = TypeVar("T")
+_BUSY_TIMEOUT_S = 10.0
+_READERS = 2
+_KINDS = {"key": "TEXT", "text": "TEXT", "integer": "INTEGER", "real": "REAL", "blob": "BLOB"}
+
+
+class SqliteDialect:
+    """SQLite's text. Needs 3.24 (upsert); row values compare with IS NOT, so that NULLs count as equal."""
+
+    name = "sqlite"
+
+    def quote(self, identifier: str) -> str:
+        return '"' + identifier.replace('"', '""') + '"'
+
+    def column(self, kind: str) -> str:
+        return _KINDS[kind]
+
+    def upsert(self, table: str, columns: Sequence[str], key: Sequence[str], *, newer: str | None = None, stamp: str = "") -> str:
+        q = self.quote
+        values = [column for column in columns if column not in key]
+        text = f"INSERT INTO {q(table)} ({', '.join(map(q, columns))}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+        text += f" ON CONFLICT ({', '.join(map(q, key))}) DO UPDATE SET " + ", ".join(f"{q(c)} = excluded.{q(c)}" for c in values)
+        if newer is None:
+            return text
+        compared = [column for column in values if column not in (newer, stamp)]
+        mine = ", ".join(f"{q(table)}.{q(c)}" for c in compared)
+        given = ", ".join(f"excluded.{q(c)}" for c in compared)
+        return text + f" WHERE excluded.{q(newer)} >= {q(table)}.{q(newer)} AND ({mine}) IS NOT ({given})"
+
+    def index(self, table: str, column: str, kind: str) -> str:
+        name = self.quote(f"{table}__{column}")
+        return f"CREATE INDEX IF NOT EXISTS {name} ON {self.quote(table)} ({self.quote(column)})"
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """SQLite's exceptions as the platform's; the message names the file and what to do."""
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        raise Conflict(f"{path}: {error}") from error
+    except sqlite3.OperationalError as error:
+        raise Unavailable(f"{path}: {error}{_advice(str(error))}") from error
+    except sqlite3.DatabaseError as error:
+        raise Unavailable(
+            f"{path} is damaged or no SQLite database ({error}); it was left as it is: restore it from a backup, or move it away",
+            code="database_damaged",
+        ) from error
+
+
+def _advice(text: str) -> str:
+    if "full" in text:
+        return "; free some disk space, nothing was changed"
+    if "unable to open" in text or "readonly" in text:
+        return "; make the folder and the file writable for this user"
+    return ""
+
+
+class _Writer:
+    """Statements on the writing connection, each in its thread."""
+
+    def __init__(self, database: "SqliteDatabase") -> None:
+        self._database = database
+
+    async def query(self, sql: str, params: Params = ()) -> list[tuple[Any, ...]]:
+        return await self._database.on_writer(lambda connection: connection.execute(sql, params).fetchall())
+
+    async def execute(self, sql: str, params: Params = ()) -> int:
+        return await self._database.on_writer(lambda connection: connection.execute(sql, params).rowcount)
+
+    async def executemany(self, sql: str, rows: Sequence[Params]) -> int:
+        return await self._database.on_writer(lambda connection: connection.executemany(sql, rows).rowcount)
+
+
+class SqliteDatabase:
+    """See core.database. Several processes may open the same file; the busy timeout is 10 s."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writing = asyncio.Lock()
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"write-{path.name}")
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix=f"read-{path.name}")
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._is_closed = False
+
+    @property
+    def dialect(self) -> Dialect:
+        return SqliteDialect()
+
+    def _connection(self, *, is_writer: bool) -> sqlite3.Connection:
+        """This thread's connection. A list keeps all of them, because a thread's locals can't be closed from outside."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+            self._connections.append(connection)
+            if is_writer:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+            else:
+                connection.execute("PRAGMA query_only = ON")
+            connection.execute("PRAGMA cache_size = -8192")
+            self._local.connection = connection
+        return connection
+
+    async def _run(self, executor: ThreadPoolExecutor, work: Callable[[sqlite3.Connection], T], *, is_writer: bool) -> T:
+        if self._is_closed:
+            raise Unavailable(f"{self._path}: the database was closed")
+
+        def run() -> T:
+            with _translated(self._path):
+                return work(self._connection(is_writer=is_writer))
+
+        return await asyncio.get_running_loop().run_in_executor(executor, run)
+
+    async def on_writer(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` in the writing thread. Only for a `transaction()` that is open."""
+        return await self._run(self._writer, work, is_writer=True)
+
+    async def query(self, sql: str, params: Params = ()) -> list[tuple[Any, ...]]:
+        return await self._run(self._readers, lambda connection: connection.execute(sql, params).fetchall(), is_writer=False)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        async with self._writing:
+            try:
+                await self.on_writer(lambda connection: connection.execute("BEGIN IMMEDIATE"))
+                yield _Writer(self)
+                await self.on_writer(_commit)
+            except BaseException:
+                # Shielded: a cancelled caller must not leave the transaction open for the next one.
+                await asyncio.shield(self.on_writer(_roll_back))
+                raise
+
+    async def check(self) -> None:
+        await self.query("SELECT count(*) FROM sqlite_schema")
+
+    async def close(self) -> None:
+        """Idempotent. Waits for the statements under way."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        for executor in (self._writer, self._readers):
+            await asyncio.to_thread(executor.shutdown)
+        for connection in self._connections:
+            connection.close()
+
+
+def _commit(connection: sqlite3.Connection) -> None:
+    connection.execute("COMMIT")
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    """Also after a COMMIT that a full disk refused, which leaves the transaction open."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+async def open_sqlite(path: Path) -> SqliteDatabase:
+    """Open or make the file. Raises Unavailable, saying what to do, where it is not writable or not a database."""
+    database = SqliteDatabase(path)
+    try:
+        await database.on_writer(lambda connection: connection.execute("PRAGMA schema_version").fetchall())
+        await database.check()
+    except PlatformError:
+        await database.close()
+        raise
+    return database
+
+
+def _conforms(database: SqliteDatabase) -> tuple[Database, Dialect]:
+    return database, SqliteDialect()
