@@ -1,0 +1,1 @@
+"""Tests, one folder a package; a regular package so that nothing installed under the same name can hide it."""
