@@ -59,11 +59,15 @@ class Transaction:
 
 @dataclass(slots=True)
 class BadRow:
-    """A row that could not be converted: why, where, and its bytes as they came (at most 64 KiB are kept)."""
+    """A row that could not be converted: why, where, and its bytes as they came (at most 64 KiB are kept).
+
+    `columns` are the names its values stand under, where the row alone does not say (CSV, SQL): a replay needs them.
+    """
 
     reason: str
     place: str  # "line 17", "row 3", "offset 4096"
     raw: bytes
+    columns: tuple[str, ...] = ()
 
 
 class ChangeSet(Struct, array_like=True, frozen=True):

@@ -52,6 +52,10 @@ class Mirror(Protocol):
         """Live rows."""
         ...
 
+    async def version(self, name: str) -> int:
+        """The version after the last change of this dataset: a generation that caches key on. Cheap."""
+        ...
+
 
 class Resource(Struct, frozen=True):
     """A declared thing (app, source, service …) as it is kept: `body` holds secrets sealed."""
@@ -110,6 +114,10 @@ class Resources(Protocol):
 RunState = Literal["running", "succeeded", "partial", "failed", "cancelled"]
 
 
+INTERRUPTED = "the process that ran it ended"
+"""The reason of a run that neither failed nor was cancelled: it goes on as soon as a node is up."""
+
+
 class Run(Struct):
     """One run of a job: its line in the sync log (requirement 2.22)."""
 
@@ -162,6 +170,7 @@ class Quarantined(Struct, frozen=True):
     reason: str
     place: str
     raw: bytes
+    columns: tuple[str, ...]
     state: Literal["waiting", "replayed", "discarded"]
 
 
@@ -217,6 +226,10 @@ class Journal(Protocol):
 
     async def open(self, *, older_than_ms: int, limit: int = 100) -> list[JournalEntry]:
         """Entries not done nor refused that were accepted before that moment: a crash left them."""
+        ...
+
+    async def trim(self, *, older_than_ms: int) -> int:
+        """Forget settled entries accepted before that moment; how many. Their idempotency keys are free again."""
         ...
 
 

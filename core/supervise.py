@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 FailureReport = Callable[[str, BaseException], None]
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 
 
 class Tasks:
@@ -23,6 +24,25 @@ class Tasks:
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         return task
+
+    def keep(self, make: Callable[[], Coroutine[Any, Any, Any]], *, name: str) -> asyncio.Task[Any]:
+        """Keep a loop running: when it fails, report it and start it anew, after pauses that double up to 30 s."""
+        return self.spawn(self._kept(make, name), name=name)
+
+    async def _kept(self, make: Callable[[], Coroutine[Any, Any, Any]], name: str) -> None:
+        pause_s = _FIRST_PAUSE_S
+        loop = asyncio.get_running_loop()
+        while True:
+            started = loop.time()
+            try:
+                await make()
+                return
+            except Exception as error:  # noqa: BLE001  # the supervisor: one of the three places
+                self._report(name, error)
+            if loop.time() - started > _LONGEST_PAUSE_S:
+                pause_s = _FIRST_PAUSE_S
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -7,7 +7,7 @@ import msgspec
 from core.clock import epoch_ms
 from core.database import Database
 from core.records import Cursor
-from core.stores import JobStates, Run
+from core.stores import INTERRUPTED, JobStates, Run
 
 _RUN_COLUMNS = ("batch_id", "job", "day", "number", "started", "body")
 
@@ -43,7 +43,7 @@ class SqlJobStates:
             for (body,) in await session.query("SELECT body FROM job_run WHERE job = ? ORDER BY started DESC LIMIT 1", (job,)):
                 last = msgspec.json.decode(body, type=Run)
                 if last.state == "running":
-                    last.state, last.reason, last.ended_ms = "failed", "the process that ran it ended", epoch_ms()
+                    last.state, last.reason, last.ended_ms = "failed", INTERRUPTED, epoch_ms()
                     sql = "UPDATE job_run SET body = ? WHERE batch_id = ?"
                     await session.execute(sql, (msgspec.json.encode(last), last.batch_id))
             number = (await session.query("SELECT coalesce(max(number), 0) + 1 FROM job_run WHERE day = ?", (day,)))[0][0]

@@ -57,6 +57,10 @@ class SqlJournal:
         sql = "SELECT body, step FROM journal WHERE step IN ('accepted', 'applied') AND at_ms < ? ORDER BY at_ms LIMIT ?"
         return [_entry(*row) for row in await self._database.query(sql, (older_than_ms, limit))]
 
+    async def trim(self, *, older_than_ms: int) -> int:
+        async with self._database.transaction() as session:
+            return await session.execute("DELETE FROM journal WHERE step IN ('done', 'refused') AND at_ms < ?", (older_than_ms,))
+
 
 def _entry(body: bytes, step: JournalStep) -> JournalEntry:
     return msgspec.structs.replace(msgspec.msgpack.decode(body, type=JournalEntry), step=step)

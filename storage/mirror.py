@@ -66,7 +66,7 @@ class SqlMirror:
         key_kinds = {column: "integer" if dataset.field(column).type == "integer" else "key" for column in dataset.key}
         kinds = {c: key_kinds.get(c) or _KINDS.get(dataset.field(c).type, "text") for c in dataset.columns}
         async with self._database.transaction() as session:
-            await self._make_state(session)
+            await self._make_state(session, name)
             await session.execute(
                 f"CREATE TABLE IF NOT EXISTS {q(table)} ("
                 + "".join(f"{q(c)} {dialect.column(kinds[c])}{' NOT NULL' if c in dataset.key else ''}, " for c in kinds)
@@ -81,14 +81,16 @@ class SqlMirror:
         restores = tuple((c, r) for c in dataset.columns if (r := _restored(dataset.field(c).type)))
         self._tables[name] = _Table(table, dataset, f"SELECT {columns} FROM {q(table)}", restores)  # noqa: S608
 
-    async def _make_state(self, session: Session) -> None:
+    async def _make_state(self, session: Session, dataset: str) -> None:
+        """One row counts versions over all datasets, one a dataset keeps its last version and synchronisation."""
         column = self._database.dialect.column
         await session.execute(
             f"CREATE TABLE IF NOT EXISTS {_STATE} (name {column('key')} PRIMARY KEY, "
             f"version {column('integer')} NOT NULL, synced {column('integer')} NOT NULL)"
         )
-        if not await session.query(f"SELECT 1 FROM {_STATE} WHERE name = ?", (_ALL,)):  # noqa: S608
-            await session.execute(f"REPLACE INTO {_STATE} (name, version, synced) VALUES (?, 0, 0)", (_ALL,))  # noqa: S608
+        for name in (_ALL, dataset):
+            if not await session.query(f"SELECT 1 FROM {_STATE} WHERE name = ?", (name,)):  # noqa: S608
+                await session.execute(f"REPLACE INTO {_STATE} (name, version, synced) VALUES (?, 0, 0)", (name,))  # noqa: S608
 
     async def _missing(self, session: Session, table: str, kinds: Mapping[str, str]) -> list[str]:
         if self._database.dialect.name == "sqlite":
@@ -116,12 +118,14 @@ class SqlMirror:
             write = self._upsert if changes.op == "upsert" else self._delete
             await write(session, table, changes, before)
             sql = f"SELECT count(*) FROM {self._database.dialect.quote(table.name)} WHERE {_VERSION} > ?"  # noqa: S608
-            return Applied(changed=(await session.query(sql, (before,)))[0][0], version=version)
+            changed = (await session.query(sql, (before,)))[0][0]
+            if changed:
+                await session.execute(f"UPDATE {_STATE} SET version = ? WHERE name = ?", (version, changes.dataset))  # noqa: S608
+            return Applied(changed=changed, version=version)
 
     async def _mark_synced(self, session: Session, changes: ChangeSet) -> Applied:
         """An empty change set says: at that moment the mirror equalled the source."""
-        sql = self._database.dialect.upsert(_STATE, ("name", "version", "synced"), ("name",))
-        await session.execute(sql, (changes.dataset, 0, changes.observed_ms))
+        await session.execute(f"UPDATE {_STATE} SET synced = ? WHERE name = ?", (changes.observed_ms, changes.dataset))  # noqa: S608
         version = (await session.query(f"SELECT version FROM {_STATE} WHERE name = ?", (_ALL,)))[0][0]  # noqa: S608
         return Applied(changed=0, version=version)
 
@@ -183,6 +187,10 @@ class SqlMirror:
     async def count(self, name: str) -> int:
         table = self._database.dialect.quote(self._table(name).name)
         return int((await self._database.query(f"SELECT count(*) FROM {table} WHERE {_DELETED} = 0"))[0][0])  # noqa: S608
+
+    async def version(self, name: str) -> int:
+        self._table(name)
+        return int((await self._database.query(f"SELECT version FROM {_STATE} WHERE name = ?", (name,)))[0][0])  # noqa: S608
 
 
 def _table_name(dataset: str) -> str:

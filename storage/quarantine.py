@@ -10,8 +10,9 @@ from core.errors import NotFound
 from core.records import BadRow
 from core.stores import Quarantine, Quarantined
 
-_COLUMNS = ("id", "job", "dataset", "batch_id", "at_ms", "reason", "place", "raw", "state")
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM quarantine"  # noqa: S608
+_COLUMNS = ("id", "job", "dataset", "batch_id", "at_ms", "reason", "place", "raw", "column_names", "state")
+_NAMES = ", ".join(_COLUMNS)
+_SELECT = f"SELECT {_NAMES} FROM quarantine"  # noqa: S608
 MAX_RAW_BYTES = 65_536
 
 
@@ -24,7 +25,13 @@ class SqlQuarantine:
     async def prepare(self) -> None:
         """Make the table."""
         column = self._database.dialect.column
-        kinds = dict.fromkeys(_COLUMNS, "key") | {"at_ms": "integer", "reason": "text", "place": "text", "raw": "blob"}
+        kinds = dict.fromkeys(_COLUMNS, "key") | {
+            "at_ms": "integer",
+            "reason": "text",
+            "place": "text",
+            "raw": "blob",
+            "column_names": "text",
+        }
         declared = ", ".join(f"{name} {column(kind)} NOT NULL" for name, kind in kinds.items())
         async with self._database.transaction() as session:
             await session.execute(f"CREATE TABLE IF NOT EXISTS quarantine ({declared}, PRIMARY KEY (id))")
@@ -40,8 +47,8 @@ class SqlQuarantine:
                 row_id = hashlib.sha256(b"\0".join(parts)).hexdigest()[:26]
                 known = await session.query("SELECT 1 FROM quarantine WHERE id = ? AND state = 'waiting'", (row_id,))
                 if not known:
-                    values = (row_id, job, dataset, batch_id, now_ms, row.reason, row.place, raw, "waiting")
-                    await session.execute(f"REPLACE INTO quarantine ({', '.join(_COLUMNS)}) VALUES ({marks})", values)  # noqa: S608
+                    values = (row_id, job, dataset, batch_id, now_ms, row.reason, row.place, raw, "\t".join(row.columns), "waiting")
+                    await session.execute(f"REPLACE INTO quarantine ({_NAMES}) VALUES ({marks})", values)  # noqa: S608
 
     async def rows(self, *, dataset: str | None = None, state: str = "waiting", limit: int = 100) -> list[Quarantined]:
         sql, params = f"{_SELECT} WHERE state = ?", [state]
@@ -66,7 +73,10 @@ class SqlQuarantine:
 
 
 def _quarantined(row: tuple[Any, ...]) -> Quarantined:
-    return Quarantined(**dict(zip(_COLUMNS, row, strict=True)))
+    values = dict(zip(_COLUMNS, row, strict=True))
+    names = values.pop("column_names")
+    values["columns"] = tuple(names.split("\t")) if names else ()
+    return Quarantined(**values)
 
 
 def _conforms(quarantine: SqlQuarantine) -> Quarantine:

@@ -1,0 +1,72 @@
+"""CSV (RFC 4180, any one-byte delimiter) in any encoding; a row off the header's width goes to quarantine, alone."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+from core.records import BadRow, Rows
+from core.schema import Dataset, Format
+from exchange.conversion import Conversion, Converted
+from exchange.formats.lines import LineSplitter, RawRecord, decoded
+
+
+class CsvDecoder:
+    """See exchange.formats.decoder.Decoder. Without a header the columns stand in declared order."""
+
+    def __init__(self, dataset: Dataset, form: Format, conversion: Conversion, *, columns: Sequence[str] = ()) -> None:
+        self._form = form
+        self._conversion = conversion
+        self._splitter = LineSplitter(form.encoding, form.quote.encode())
+        self._encoding = self._splitter.encoding_after or form.encoding
+        declared = [] if form.header else [dataset.source_name(name) for name in dataset.columns]
+        self._columns = list(columns) or declared or None  # None: the next record is the header
+
+    def feed(self, data: bytes) -> Converted:
+        return self._take(list(self._splitter.feed(data)))
+
+    def finish(self) -> Converted:
+        return self._take(list(self._splitter.finish()))
+
+    def _take(self, records: list[RawRecord]) -> Converted:
+        records = [record for record in records if record.data or record.fault]
+        if self._columns is None and records:
+            self._columns = self._header(records.pop(0))
+        if not records or self._columns is None:
+            return Converted()
+        return self._at_once(records) or self._one_by_one(records)
+
+    def _header(self, record: RawRecord) -> list[str]:
+        return [name.strip() for name in self._parse([decoded(record, self._encoding)])[0]]
+
+    def _parse(self, lines: Iterable[str]) -> list[list[str]]:
+        form = self._form
+        return list(csv.reader(lines, delimiter=form.delimiter, quotechar=form.quote, strict=True))
+
+    def _at_once(self, records: list[RawRecord]) -> Converted | None:
+        """All records by one decode and one parse, or None where one of them has something wrong with it."""
+        assert self._columns is not None
+        try:
+            text = b"\n".join(record.data for record in records).decode(self._encoding)
+            rows = self._parse(io.StringIO(text, newline=""))
+        except (UnicodeDecodeError, csv.Error):
+            return None
+        width = len(self._columns)
+        if len(rows) != len(records) or "\ufffd" in text or any(len(row) != width for row in rows):
+            return None
+        result = self._conversion.rows(Rows(self._columns, rows))
+        return None if result.bad else result
+
+    def _one_by_one(self, records: list[RawRecord]) -> Converted:
+        assert self._columns is not None
+        result = Converted()
+        for record in records:
+            place = f"line {record.line}"
+            try:
+                rows = self._parse(io.StringIO(decoded(record, self._encoding), newline=""))
+            except (ValueError, csv.Error) as error:
+                result.bad.append(BadRow(str(error), place, record.data, tuple(self._columns)))
+                continue
+            converted = self._conversion.rows(Rows(self._columns, rows))
+            result.rows.extend(converted.rows)
+            result.bad.extend(BadRow(bad.reason, place, record.data, bad.columns) for bad in converted.bad)
+        return result
