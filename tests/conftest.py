@@ -72,11 +72,9 @@ def _no_process_left() -> Iterator[None]:
 async def _no_task_left() -> AsyncIterator[None]:
     before = asyncio.all_tasks()
     yield
-    loop = asyncio.get_running_loop()
-    give_up_at = loop.time() + _GRACE_S
-    own = asyncio.current_task()
-    while (left := asyncio.all_tasks() - before - {own}) and loop.time() < give_up_at:
-        await asyncio.sleep(0.01)
+    left = {task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()}
+    if left:
+        _, left = await asyncio.wait(left, timeout=_GRACE_S)
     if left:
         pytest.fail("asyncio tasks left running: " + "; ".join(sorted(map(repr, left))), pytrace=False)
 

@@ -38,8 +38,6 @@ def self_signed(folder: Path) -> CertificateFiles:
     files.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     files.key.touch(mode=0o600)  # the FTP server refuses a key that others may read
     files.key.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return files

@@ -8,6 +8,7 @@ import base64
 import http.client
 import itertools
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.servers.ports import free_port
 from tests.servers.process import LOOPBACK, ServerProcess, accepts_connections, find_program
 
 _PACKAGE = "rabbitmq-server"
+_NAMES_SAVED_AFTER_S = 1.0
 _USER = _PASSWORD = "guest"  # the broker's own account for loopback connections
 # Debian's /usr/sbin/rabbitmq-server changes the user with su; this one runs as whoever starts it.
 _SCRIPT_FOLDER = Path("/usr/lib/rabbitmq/bin")
@@ -76,7 +78,12 @@ class RabbitMQBroker:
         self._process.start()
 
     def kill(self) -> None:
-        """End the broker with SIGKILL; its name service goes on until `close`."""
+        """End the broker with SIGKILL; its name service goes on until `close`.
+
+        Waits a second first: RabbitMQ 3.10 writes a new quorum queue's name to its table only after half a second
+        without changes, and a lone broker killed before that comes back with the queue empty and without a leader.
+        """
+        time.sleep(_NAMES_SAVED_AFTER_S)
         self._process.kill()
 
     def close(self) -> None:

@@ -69,9 +69,7 @@ class PHPSOAPServer:
         _require_soap_extension(php)
         argv = [php, *options, *place]
         workers = {"PHP_CLI_SERVER_WORKERS": "4", "MEMBERS_STORE": str(self.store)}
-        self._process = ServerProcess(
-            "php", argv, folder, lambda: accepts_connections(self.port), environment=workers
-        )
+        self._process = ServerProcess("php", argv, folder, lambda: accepts_connections(self.port), environment=workers)
 
     @property
     def pid(self) -> int:

@@ -14,6 +14,7 @@ import redis.exceptions
 import zeep
 import zeep.exceptions
 import zeep.transports
+from pamqp.common import FieldTable
 
 from tests.servers.ftp import FTPServer
 from tests.servers.mariadb import MariaDBDatabase, MariaDBServer
@@ -86,9 +87,7 @@ async def _rows(where: MariaDBDatabase, statement: str) -> list[tuple[object, ..
 
 
 @pytest.mark.servers
-async def test_mariadb_keeps_committed_rows_over_a_kill(
-    mariadb_server: MariaDBServer, mariadb_database: MariaDBDatabase
-) -> None:
+async def test_mariadb_keeps_committed_rows_over_a_kill(mariadb_server: MariaDBServer, mariadb_database: MariaDBDatabase) -> None:
     await _rows(mariadb_database, "CREATE TABLE owner (id INT PRIMARY KEY, name VARCHAR(50)) ENGINE=InnoDB")
     await _rows(mariadb_database, "INSERT INTO owner VALUES (1, '业主甲')")
     mariadb_server.kill()
@@ -114,7 +113,7 @@ async def _publish(channel: aio_pika.abc.AbstractChannel, queue: str, body: byte
 
 @pytest.mark.servers
 async def test_rabbitmq_quorum_queue_survives_a_kill(rabbitmq_server: RabbitMQBroker, rabbitmq_url: str) -> None:
-    quorum: dict[str, object] = {"x-queue-type": "quorum"}
+    quorum: FieldTable = {"x-queue-type": "quorum"}
     async with await aio_pika.connect(rabbitmq_url) as connection:
         channel = await connection.channel()
         await channel.declare_queue("orders", durable=True, arguments=quorum)

@@ -1,0 +1,63 @@
+# Zhiyun from a checkout. `make run` needs Python 3.11 or newer and nothing else; `make help` lists the rest.
+
+PYTHON_BIN := .venv/bin/python
+SUITES := core config adapters registry cache storage bus exchange gateway console server cli customer insight
+# What the checks look at: whatever of it exists.
+CHECKED := $(wildcard $(SUITES) examples benchmarks tools tests sdk/python)
+TYPED := $(patsubst %/__init__.py,%,$(wildcard $(SUITES:%=%/__init__.py) examples/__init__.py benchmarks/__init__.py)) tools tests
+BENCHMARKS := $(filter-out __init__ __main__,$(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)))
+ARGS ?=
+PYTEST := $(PYTHON_BIN) -m pytest -n 2 --dist loadgroup
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev run demo check format test test-fast bench lock requirements clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+
+install: ## make .venv and install what a node runs on (nothing to do: under a second)
+	@PYTHON='$(PYTHON)' sh tools/install.sh runtime
+
+install-dev:
+	@PYTHON='$(PYTHON)' sh tools/install.sh dev
+
+run: install ## start a node with the sample estate; ARGS="--http 127.0.0.1:9080" is passed on
+	@sh tools/run.sh ./zhiyun up --sample estate --data-dir data $(ARGS)
+
+demo: install ## walk through the platform against the sample estate
+	@sh tools/run.sh ./zhiyun demo $(ARGS)
+
+check: install-dev ## the static checks: format, ruff, mypy, layers, sizes, mirrored tests
+	@$(PYTHON_BIN) -m ruff format --check --quiet $(CHECKED) || { echo "make check: not formatted: run make format"; exit 1; }
+	@$(PYTHON_BIN) -m ruff check --quiet $(CHECKED)
+	@$(PYTHON_BIN) -m mypy $(TYPED)
+	@$(PYTHON_BIN) -m tools.layers
+	@$(PYTHON_BIN) -m tools.size $(CHECKED)
+	@$(PYTHON_BIN) -m tools.mirror
+
+format: install-dev ## format the code and sort its imports
+	@$(PYTHON_BIN) -m ruff check --quiet --select I --fix $(CHECKED)
+	@$(PYTHON_BIN) -m ruff format $(CHECKED)
+
+test: check ## everything: the checks, then all tests with real servers
+	@$(PYTHON_BIN) -m tools.ensure_servers
+	@$(PYTEST) $(ARGS)
+
+test-fast: install-dev ## tests that need no real server and take no time
+	@$(PYTEST) -m "not servers and not slow" $(ARGS)
+
+bench: install-dev ## run every benchmark
+	@set -e; for name in $(BENCHMARKS); do $(PYTHON_BIN) -m benchmarks.$$name; done
+
+# Neither an index address nor this machine's own wheels may reach the locks.
+lock: install-dev ## resolve requirements/*.in anew into the locks
+	@for name in runtime dev; do env -u PIP_FIND_LINKS -u UV_FIND_LINKS $(PYTHON_BIN) -m uv pip compile --quiet --upgrade \
+		--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--constraint requirements/runtime.in requirements/$$name.in -o requirements/$$name.lock || exit 1; done
+
+requirements: ## print each requirement with the tests that prove it (.venv or any Python 3.11)
+	@$(PYTHON_BIN) -m tools.requirements_report
+
+clean: ## remove what tools left behind; .venv and data stay
+	@rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
