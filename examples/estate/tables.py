@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Final
 
-Value = str | int | float | None
+Value = str | int | float | bytes | None
 Row = tuple[Value, ...]
 Quote = tuple[str, str]
 ANSI: Final[Quote] = ('"', '"')
+BARE: Final[Quote] = ("", "")
+"""None of our names is a reserved word, so that one statement without quotes does for all three databases."""
 
 
 @dataclass(frozen=True, slots=True)
