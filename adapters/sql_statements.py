@@ -1,0 +1,155 @@
+"""The SQL that the relational adapters share: built for one dataset in one dialect, parameters always bound.
+
+Reading is in the order (cursor field, key …), so that the pair of a row says exactly what came before it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adapters.sql_values import json_safe, to_compare, to_driver
+from core.errors import InvalidInput
+from core.records import Cursor
+from core.schema import Dataset, Record, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Where the databases differ in text. `doubled` characters are doubled within a quoted identifier."""
+
+    opening: str
+    closing: str
+    doubled: str
+    placeholder: str
+    count: str
+    write_hint: str = ""  # behind the table's name where an upsert looks for the row
+
+    def quote(self, identifier: str) -> str:
+        """The identifier, safely quoted; any name is allowed."""
+        for character in self.doubled:
+            identifier = identifier.replace(character, character * 2)
+        return f"{self.opening}{identifier}{self.closing}"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL text with its parameters in order."""
+
+    sql: str
+    parameters: tuple[Any, ...] = ()
+
+    def __add__(self, other: "Statement") -> "Statement":
+        return Statement(self.sql + other.sql, self.parameters + other.parameters)
+
+
+class Statements:
+    """The statements for one dataset. `default_schema` stands before an object that names none ("" for none)."""
+
+    def __init__(self, dialect: Dialect, dataset: Dataset, default_schema: str = "") -> None:
+        self._dialect = dialect
+        self._dataset = dataset
+        parts = dataset.object.split(".")
+        if default_schema and len(parts) == 1:
+            parts.insert(0, default_schema)
+        self._table = ".".join(dialect.quote(part) for part in parts)
+        self._order = _order(dataset)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The source's column names, in the order of the dataset's fields."""
+        return tuple(self._dataset.source_name(name) for name in self._dataset.columns)
+
+    def read(self, cursor: Cursor | None) -> Statement:
+        """Every row behind the cursor, in order."""
+        order = ", ".join(self._column(name) for name in self._order)
+        return self._select(self._listed()) + self._behind(cursor) + Statement(f" ORDER BY {order}")
+
+    def count(self, cursor: Cursor | None) -> Statement:
+        """How many rows `read` would give."""
+        return self._select(self._dialect.count) + self._behind(cursor)
+
+    def fetch(self, key: Mapping[str, Value]) -> Statement:
+        return self._select(self._listed()) + self._where(key)
+
+    def lock(self, key: Mapping[str, Value]) -> Statement:
+        """Count the rows with this key and, in a transaction, keep others from making one."""
+        return Statement(f"SELECT {self._dialect.count} FROM {self._table}{self._dialect.write_hint}") + self._where(key)  # noqa: S608
+
+    def update(self, key: Mapping[str, Value], changes: Record) -> Statement:
+        """Set the changed fields; `changes` is not empty."""
+        settings = ", ".join(f"{self._column(name)} = {self._dialect.placeholder}" for name in changes)
+        head = f"UPDATE {self._table}{self._dialect.write_hint} SET {settings}"  # noqa: S608
+        return Statement(head, self._bound(changes)) + self._where(key)
+
+    def insert(self, key: Mapping[str, Value], changes: Record) -> Statement:
+        given = {**key, **changes}
+        names = ", ".join(self._column(name) for name in given)
+        marks = ", ".join([self._dialect.placeholder] * len(given))
+        return Statement(f"INSERT INTO {self._table} ({names}) VALUES ({marks})", self._bound(given))  # noqa: S608
+
+    def delete(self, key: Mapping[str, Value]) -> Statement:
+        return Statement(f"DELETE FROM {self._table}") + self._where(key)  # noqa: S608
+
+    def cursor_of(self, row: Sequence[Any]) -> Cursor:
+        """Where reading may resume after this row of `read`."""
+        values = {name: json_safe(row[self._dataset.columns.index(name)]) for name in self._order}
+        cursor: Cursor = {} if self._dataset.cursor is None else {"cursor": values[self._dataset.cursor]}
+        return cursor | {"key": [values[name] for name in self._dataset.key]}
+
+    def _select(self, what: str) -> Statement:
+        return Statement(f"SELECT {what} FROM {self._table}")  # noqa: S608 - names are quoted, values are bound
+
+    def _listed(self) -> str:
+        return ", ".join(self._column(name) for name in self._dataset.columns)
+
+    def _column(self, name: str) -> str:
+        return self._dialect.quote(self._dataset.source_name(name))
+
+    def _bound(self, values: Mapping[str, Value]) -> tuple[Any, ...]:
+        return tuple(to_driver(value, self._dataset.field(name).type, name) for name, value in values.items())
+
+    def _compared(self, name: str, operator: str, value: Value) -> Statement:
+        bound = to_compare(value, self._dataset.field(name).type, name)
+        return Statement(f"{self._column(name)} {operator} {self._dialect.placeholder}", (bound,))
+
+    def _where(self, key: Mapping[str, Value]) -> Statement:
+        if missing := [name for name in self._dataset.key if key.get(name) is None]:
+            raise InvalidInput(f"key of {self._dataset.object}: {', '.join(missing)} is not given")
+        return Statement(" WHERE ") + _joined([self._compared(name, "=", key[name]) for name in self._dataset.key], " AND ")
+
+    def _behind(self, cursor: Cursor | None) -> Statement:
+        if cursor is None:
+            return Statement("")
+        try:
+            place = dict(zip(self._dataset.key, cursor["key"], strict=True))
+            if self._dataset.cursor is not None:
+                place[self._dataset.cursor] = cursor["cursor"]
+        except (KeyError, ValueError, TypeError) as error:
+            raise InvalidInput(
+                f"the checkpoint {cursor!r:.200} does not fit the key and cursor of {self._dataset.object}; reset the job"
+            ) from error
+        return Statement(" WHERE ") + self._after([(name, place[name]) for name in self._order])
+
+    def _after(self, place: Sequence[tuple[str, Value]]) -> Statement:
+        """The condition `(a, b, …) > (x, y, …)` in the form that an index on a serves, NULL sorted first."""
+        (name, value), rest = place[0], place[1:]
+        if value is None:
+            same, later = Statement(f"{self._column(name)} IS NULL"), Statement(f"{self._column(name)} IS NOT NULL")
+        else:
+            same, later = self._compared(name, "=", value), self._compared(name, ">", value)
+        if not rest:
+            return later
+        either = Statement("(") + later + Statement(" OR (") + same + Statement(" AND ") + self._after(rest) + Statement("))")
+        return either if value is None else self._compared(name, ">=", value) + Statement(" AND ") + either
+
+
+def _order(dataset: Dataset) -> tuple[str, ...]:
+    first = () if dataset.cursor is None else (dataset.cursor,)
+    names = (*first, *(name for name in dataset.key if name not in first))
+    if undeclared := [name for name in names if name not in dataset.fields]:
+        raise InvalidInput(f"dataset {dataset.object}: {', '.join(undeclared)} is in its key or cursor but not in its fields")
+    return names
+
+
+def _joined(parts: Sequence[Statement], word: str) -> Statement:
+    return Statement(word.join(part.sql for part in parts), tuple(value for part in parts for value in part.parameters))

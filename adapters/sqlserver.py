@@ -1,0 +1,202 @@
+"""SQL Server: tables and views read in bulk and by key, rows written in the server's own transactions.
+
+pyodbc works in threads (`sql_pool`), on Microsoft's ODBC driver 18 or FreeTDS (`sqlserver_driver`). A datetime2(7) is read to the
+microsecond, so that at a resume rows of that very microsecond come again.
+"""
+
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct, convert
+from msgspec import ValidationError as OptionsError
+
+from adapters.sql_pool import Link, Pool
+from adapters.sql_statements import Dialect, Statement, Statements
+from adapters.sqlserver_driver import Settings, connection_string, load_pyodbc, offset_text
+from adapters.sqlserver_errors import platform_error
+from core.adapter import Adapter, Connection
+from core.clock import epoch_ms
+from core.errors import InvalidInput
+from core.records import Cursor, Rows, Transaction
+from core.schema import Dataset, Record, Value
+
+_DIALECT = Dialect("[", "]", doubled="]", placeholder="?", count="COUNT_BIG(*)")
+# Both hints: the lock is an update lock from the start and covers the gap where the row would be, so that of two upserts of one
+# new row the second waits for the first instead of failing or making it twice.
+_UPSERT_DIALECT = Dialect("[", "]", doubled="]", placeholder="?", count="COUNT_BIG(*)", write_hint=" WITH (UPDLOCK, HOLDLOCK)")
+_DATETIME2 = (93, 27, 7)  # SQL_TYPE_TIMESTAMP, characters, digits of a second
+_DATETIMEOFFSET = -155  # SQL_SS_TIMESTAMPOFFSET, a type of Microsoft's that pyodbc does not know
+
+
+class Options(Struct, frozen=True, forbid_unknown_fields=True):
+    """Of a dataset. `schema` is for an object that names none itself."""
+
+    schema: Annotated[str, Meta(min_length=1)] = "dbo"
+
+
+class SqlServer:
+    """The `read`, `lookup` and `write` abilities."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._where = f"SQL Server {settings.host}:{settings.port}"
+        self._pool = Pool(self._connect, size=settings.max_connections)
+
+    async def check(self) -> None:
+        await self._pool.run(self._querying(Statement("SELECT 1")))
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    async def read(self, dataset: Dataset, cursor: Cursor | None, *, batch_rows: int) -> AsyncGenerator[Transaction, None]:
+        """One server-side SELECT; the thread fetches the next batch while the caller works on the last."""
+        statements = self._statements(dataset)
+        statement = statements.read(cursor)
+        observed_ms = epoch_ms()
+        async with self._pool.started(self._opening(statement)) as (link, result):
+            link.interrupt = self._cancelling(result)
+            ahead = link.submit(self._fetching(result, batch_rows))
+            while rows := await ahead:
+                ahead = link.submit(self._fetching(result, batch_rows))
+                yield Transaction(Rows(statements.columns, rows), statements.cursor_of(rows[-1]), observed_ms)
+            await self._finish(link, result)
+
+    async def estimate(self, dataset: Dataset, cursor: Cursor | None) -> int | None:
+        rows = await self._pool.run(self._querying(self._statements(dataset).count(cursor)))
+        return int(rows[0][0])
+
+    async def fetch(self, dataset: Dataset, key: Mapping[str, Value]) -> Rows | None:
+        statements = self._statements(dataset)
+        rows = await self._pool.run(self._querying(statements.fetch(key)))
+        return Rows(statements.columns, rows[:1]) if rows else None
+
+    async def upsert(self, dataset: Dataset, key: Mapping[str, Value], changes: Record) -> None:
+        statements = Statements(_UPSERT_DIALECT, dataset, _options(dataset).schema)
+        lock, insert = statements.lock(key), statements.insert(key, changes)
+        update = statements.update(key, changes) if changes else None
+
+        def work(connection: Any) -> None:
+            with self._transaction(connection) as cursor:
+                if update is None:
+                    is_there = _execute(cursor, lock).fetchone()[0] > 0
+                else:
+                    is_there = _execute(cursor, update).rowcount > 0
+                if not is_there:
+                    _execute(cursor, insert)
+
+        await self._pool.run(work)
+
+    async def delete(self, dataset: Dataset, key: Mapping[str, Value]) -> None:
+        statement = self._statements(dataset).delete(key)
+
+        def work(connection: Any) -> None:
+            with self._transaction(connection) as cursor:
+                _execute(cursor, statement)
+
+        await self._pool.run(work)
+
+    def _statements(self, dataset: Dataset) -> Statements:
+        return Statements(_DIALECT, dataset, _options(dataset).schema)
+
+    # What follows runs in the threads of the pool.
+
+    def _connect(self) -> Any:
+        pyodbc = load_pyodbc()
+        with self._translated(is_connecting=True):
+            connection = pyodbc.connect(
+                connection_string(self._settings), autocommit=True, timeout=max(1, round(self._settings.connect_timeout_s))
+            )
+            connection.add_output_converter(_DATETIMEOFFSET, offset_text)
+            return connection
+
+    def _opening(self, statement: Statement) -> Any:
+        def work(connection: Any) -> Any:
+            with self._translated():
+                return _execute(connection.cursor(), statement)
+
+        return work
+
+    def _querying(self, statement: Statement) -> Any:
+        def work(connection: Any) -> Sequence[Sequence[Any]]:
+            with self._translated(), connection.cursor() as cursor:
+                rows: list[Any] = _execute(cursor, statement).fetchall()
+                return rows
+
+        return work
+
+    def _fetching(self, result: Any, batch_rows: int) -> Any:
+        def work(_: Any) -> list[Any]:
+            with self._translated():
+                rows: list[Any] = result.fetchmany(batch_rows)
+                return rows
+
+        return work
+
+    def _cancelling(self, result: Any) -> Any:
+        def interrupt() -> None:
+            with suppress(load_pyodbc().Error):  # it may have ended by itself in this moment
+                result.cancel()
+
+        return interrupt
+
+    async def _finish(self, link: Link, result: Any) -> None:
+        def work(_: Any) -> None:
+            with self._translated():
+                result.close()
+
+        link.interrupt = None
+        await link.submit(work)
+
+    @contextmanager
+    def _transaction(self, connection: Any) -> Iterator[Any]:
+        with self._translated():
+            connection.autocommit = False
+            try:
+                with connection.cursor() as cursor:
+                    yield cursor
+                connection.commit()
+            except BaseException:
+                with suppress(load_pyodbc().Error):  # of a connection that is gone the server rolls back by itself
+                    connection.rollback()
+                raise
+            finally:
+                with suppress(load_pyodbc().Error):
+                    connection.autocommit = True
+
+    @contextmanager
+    def _translated(self, *, is_connecting: bool = False) -> Iterator[None]:
+        try:
+            yield
+        except load_pyodbc().Error as error:
+            raise platform_error(error.args, self._where, is_connecting=is_connecting) from error
+        except (UnicodeError, OverflowError) as error:  # while a parameter is bound
+            raise InvalidInput(f"{self._where}: a value can't be sent: {error}") from error
+
+
+def _execute(cursor: Any, statement: Statement) -> Any:
+    # Without a size pyodbc takes the digits of a second from the driver's type list, and drops them where it gets none.
+    cursor.setinputsizes([_DATETIME2 if isinstance(value, datetime) else None for value in statement.parameters])
+    return cursor.execute(statement.sql, statement.parameters)
+
+
+def _options(dataset: Dataset) -> Options:
+    try:
+        return convert(dataset.options, Options)
+    except OptionsError as error:
+        raise InvalidInput(f"options of {dataset.object}: {error}") from error
+
+
+def _open(settings: Settings) -> Connection:
+    return SqlServer(settings)
+
+
+ADAPTER = Adapter(
+    name="sqlserver",
+    title="SQL Server",
+    settings=Settings,
+    options=Options,
+    abilities=frozenset({"read", "lookup", "write"}),
+    open=_open,
+)
