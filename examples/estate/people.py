@@ -9,7 +9,7 @@ from examples.estate import vocabulary
 
 WEIGHTS: Final = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 CHECK_CHARACTERS: Final = "10X98765432"
-RARE_NAMES: Final = 0.012
+RARE_NAMES: Final = 0.025
 
 
 @dataclass(frozen=True, slots=True)
