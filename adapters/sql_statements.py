@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.sql_values import json_safe, to_compare, to_driver
+from adapters.sql_values import has_offset, json_safe, to_compare, to_driver
 from core.errors import InvalidInput
 from core.records import Cursor
 from core.schema import Dataset, Record, Value
@@ -15,14 +15,19 @@ from core.schema import Dataset, Record, Value
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """Where the databases differ in text. `doubled` characters are doubled within a quoted identifier."""
+    """Where the databases differ in text.
+
+    `doubled` characters are doubled within a quoted identifier; `datetime_placeholder` takes the text of a date-time that is to be
+    stored; `write_hint` stands behind the table's name where an upsert looks for the row.
+    """
 
     opening: str
     closing: str
     doubled: str
     placeholder: str
+    datetime_placeholder: str
     count: str
-    write_hint: str = ""  # behind the table's name where an upsert looks for the row
+    write_hint: str = ""
 
     def quote(self, identifier: str) -> str:
         """The identifier, safely quoted; any name is allowed."""
@@ -77,14 +82,14 @@ class Statements:
 
     def update(self, key: Mapping[str, Value], changes: Record) -> Statement:
         """Set the changed fields; `changes` is not empty."""
-        settings = ", ".join(f"{self._column(name)} = {self._dialect.placeholder}" for name in changes)
+        settings = ", ".join(f"{self._column(name)} = {self._mark(name, value)}" for name, value in changes.items())
         head = f"UPDATE {self._table}{self._dialect.write_hint} SET {settings}"  # noqa: S608
         return Statement(head, self._bound(changes)) + self._where(key)
 
     def insert(self, key: Mapping[str, Value], changes: Record) -> Statement:
         given = {**key, **changes}
         names = ", ".join(self._column(name) for name in given)
-        marks = ", ".join([self._dialect.placeholder] * len(given))
+        marks = ", ".join(self._mark(name, value) for name, value in given.items())
         return Statement(f"INSERT INTO {self._table} ({names}) VALUES ({marks})", self._bound(given))  # noqa: S608
 
     def delete(self, key: Mapping[str, Value]) -> Statement:
@@ -104,6 +109,10 @@ class Statements:
 
     def _column(self, name: str) -> str:
         return self._dialect.quote(self._dataset.source_name(name))
+
+    def _mark(self, name: str, value: Value) -> str:
+        is_local_moment = self._dataset.field(name).type == "datetime" and value is not None and not has_offset(value)
+        return self._dialect.datetime_placeholder if is_local_moment else self._dialect.placeholder
 
     def _bound(self, values: Mapping[str, Value]) -> tuple[Any, ...]:
         return tuple(to_driver(value, self._dataset.field(name).type, name) for name, value in values.items())

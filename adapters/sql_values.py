@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 from core.errors import InvalidInput
 from core.schema import FieldType, Value
 
+_OFFSET = re.compile(r"\d(Z|[+-]\d\d:?\d\d)$")
+
 
 def to_driver(value: Value, kind: FieldType, field: str) -> Any:
     """What to bind so that a column of this type takes the canonical value. InvalidInput names the field.
 
-    A date-time with an offset stays text: drivers would drop the offset unseen, the server understands or refuses it.
+    A date-time is sent as text: drivers lose digits of its seconds or drop its offset unseen; the server understands or refuses it.
     """
     if value is None:
         return None
@@ -31,7 +34,7 @@ def _converted(value: Value, kind: FieldType) -> Any:
         return date.fromisoformat(str(value))
     if kind == "datetime":
         moment = datetime.fromisoformat(str(value))
-        return moment if moment.tzinfo is None else str(value)
+        return iso_text(moment) if moment.tzinfo is None else str(value)
     if kind == "binary":
         return base64.b64decode(str(value), validate=True)
     if kind == "json":
@@ -50,10 +53,15 @@ def _finite(number: Decimal) -> Decimal:
 def to_compare(value: Value, kind: FieldType, field: str) -> Any:
     """What to bind beside a column in a condition.
 
-    Date-times stay text there, which the server turns into the column's own type: SQL Server would compare its old `datetime`
-    (3.33 ms steps) with a bound datetime2 as two different moments, and rows would be lost at a resume.
+    A date-time goes as the text that the source gave, which the server turns into the column's own type: SQL Server would compare
+    its old `datetime` (3.33 ms steps) with a datetime2 as two different moments, and rows would be lost at a resume.
     """
     return value if kind == "datetime" else to_driver(value, kind, field)
+
+
+def has_offset(value: Value) -> bool:
+    """Whether the text of a date-time ends with `Z` or `±HH:MM`."""
+    return isinstance(value, str) and _OFFSET.search(value) is not None
 
 
 def json_safe(value: Any) -> Value:

@@ -6,7 +6,7 @@ microsecond, so that at a resume rows of that very microsecond come again.
 
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from dataclasses import replace
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, convert
@@ -22,11 +22,12 @@ from core.errors import InvalidInput
 from core.records import Cursor, Rows, Transaction
 from core.schema import Dataset, Record, Value
 
-_DIALECT = Dialect("[", "]", doubled="]", placeholder="?", count="COUNT_BIG(*)")
+# A date-time is bound as text: pyodbc cuts the digits of a second to what the driver's type list says. The cast is for the old
+# `datetime`, which refuses text with more than three of them but rounds a datetime2.
+_DIALECT = Dialect("[", "]", doubled="]", placeholder="?", datetime_placeholder="CAST(? AS datetime2(7))", count="COUNT_BIG(*)")
 # Both hints: the lock is an update lock from the start and covers the gap where the row would be, so that of two upserts of one
 # new row the second waits for the first instead of failing or making it twice.
-_UPSERT_DIALECT = Dialect("[", "]", doubled="]", placeholder="?", count="COUNT_BIG(*)", write_hint=" WITH (UPDLOCK, HOLDLOCK)")
-_DATETIME2 = (93, 27, 7)  # SQL_TYPE_TIMESTAMP, characters, digits of a second
+_UPSERT_DIALECT = replace(_DIALECT, write_hint=" WITH (UPDLOCK, HOLDLOCK)")
 _DATETIMEOFFSET = -155  # SQL_SS_TIMESTAMPOFFSET, a type of Microsoft's that pyodbc does not know
 
 
@@ -80,11 +81,11 @@ class SqlServer:
         def work(connection: Any) -> None:
             with self._transaction(connection) as cursor:
                 if update is None:
-                    is_there = _execute(cursor, lock).fetchone()[0] > 0
+                    is_there = cursor.execute(lock.sql, lock.parameters).fetchone()[0] > 0
                 else:
-                    is_there = _execute(cursor, update).rowcount > 0
+                    is_there = cursor.execute(update.sql, update.parameters).rowcount > 0
                 if not is_there:
-                    _execute(cursor, insert)
+                    cursor.execute(insert.sql, insert.parameters)
 
         await self._pool.run(work)
 
@@ -93,7 +94,7 @@ class SqlServer:
 
         def work(connection: Any) -> None:
             with self._transaction(connection) as cursor:
-                _execute(cursor, statement)
+                cursor.execute(statement.sql, statement.parameters)
 
         await self._pool.run(work)
 
@@ -114,14 +115,14 @@ class SqlServer:
     def _opening(self, statement: Statement) -> Any:
         def work(connection: Any) -> Any:
             with self._translated():
-                return _execute(connection.cursor(), statement)
+                return connection.cursor().execute(statement.sql, statement.parameters)
 
         return work
 
     def _querying(self, statement: Statement) -> Any:
         def work(connection: Any) -> Sequence[Sequence[Any]]:
             with self._translated(), connection.cursor() as cursor:
-                rows: list[Any] = _execute(cursor, statement).fetchall()
+                rows: list[Any] = cursor.execute(statement.sql, statement.parameters).fetchall()
                 return rows
 
         return work
@@ -173,12 +174,6 @@ class SqlServer:
             raise platform_error(error.args, self._where, is_connecting=is_connecting) from error
         except (UnicodeError, OverflowError) as error:  # while a parameter is bound
             raise InvalidInput(f"{self._where}: a value can't be sent: {error}") from error
-
-
-def _execute(cursor: Any, statement: Statement) -> Any:
-    # Without a size pyodbc takes the digits of a second from the driver's type list, and drops them where it gets none.
-    cursor.setinputsizes([_DATETIME2 if isinstance(value, datetime) else None for value in statement.parameters])
-    return cursor.execute(statement.sql, statement.parameters)
 
 
 def _options(dataset: Dataset) -> Options:
