@@ -9,8 +9,10 @@ BENCHMARKS := $(filter-out __init__ __main__,$(patsubst benchmarks/%.py,%,$(wild
 ARGS ?=
 PYTEST := $(PYTHON_BIN) -m pytest -n 2 --dist loadgroup
 
+CHECKS := check-format check-lint check-types check-layers check-size check-mirror
+
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run demo check format test test-fast bench lock requirements clean
+.PHONY: help install install-dev run demo check $(CHECKS) format test test-fast bench lock requirements clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -27,12 +29,24 @@ run: install ## start a node with the sample estate; ARGS="--http 127.0.0.1:9080
 demo: install ## walk through the platform against the sample estate
 	@sh tools/run.sh ./zhiyun demo $(ARGS)
 
-check: install-dev ## the static checks: format, ruff, mypy, layers, sizes, mirrored tests
+check: $(CHECKS) ## the static checks; make -k check shows all that fail
+
+check-format: install-dev
 	@$(PYTHON_BIN) -m ruff format --check --quiet $(CHECKED) || { echo "make check: not formatted: run make format"; exit 1; }
+
+check-lint: install-dev
 	@$(PYTHON_BIN) -m ruff check --quiet $(CHECKED)
+
+check-types: install-dev
 	@$(PYTHON_BIN) -m mypy $(TYPED)
+
+check-layers: install-dev
 	@$(PYTHON_BIN) -m tools.layers
+
+check-size: install-dev
 	@$(PYTHON_BIN) -m tools.size $(CHECKED)
+
+check-mirror: install-dev
 	@$(PYTHON_BIN) -m tools.mirror
 
 format: install-dev ## format the code and sort its imports
@@ -55,7 +69,7 @@ lock: install-dev ## resolve requirements/*.in anew into the locks
 		--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--constraint requirements/runtime.in requirements/$$name.in -o requirements/$$name.lock || exit 1; done
 
-requirements: ## print each requirement with the tests that prove it (.venv or any Python 3.11)
+requirements: install-dev ## print each requirement with the tests that prove it
 	@$(PYTHON_BIN) -m tools.requirements_report
 
 clean: ## remove what tools left behind; .venv and data stay

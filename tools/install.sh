@@ -46,7 +46,7 @@ ensure_odbc() {
 wanted=$("$python" --version) wanted="$wanted $(cksum <"$lock")"
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
     echo "make install: installing $lock"
-    "$python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+    "$python" -m pip install --quiet --quiet --disable-pip-version-check --require-hashes -r "$lock"
     ensure_odbc || true
     printf '%s\n' "$wanted" >"$stamp"
     if [ "$lock_name" = dev ]; then # the development lock holds every pin of the runtime lock

@@ -2,6 +2,7 @@
 
 import getpass
 import itertools
+import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -105,10 +106,12 @@ class MariaDBServer:
         )
 
     def _answers(self) -> bool:
-        try:
-            self.execute("SELECT 1")
-        except pymysql.err.OperationalError:
-            return False
+        with socket.socket(socket.AF_UNIX) as probe:  # PyMySQL leaves its socket open when it can't connect
+            try:
+                probe.connect(str(self._socket))
+            except OSError:
+                return False
+        self.execute("SELECT 1")
         return True
 
 

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tests.servers.guard import Guard
+
 LOOPBACK = "127.0.0.1"
 _POLL_S = 0.02
 _KILL_WITHIN_S = 10.0
@@ -16,6 +18,7 @@ _LOG_TAIL_CHARACTERS = 2000
 
 # Process ids of the servers that are meant to outlive a single test; the check for processes left behind leaves them out.
 running_pids: set[int] = set()
+_guard = Guard()
 
 
 class ServerError(Exception):
@@ -98,7 +101,7 @@ class ServerProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C on pytest must not reach it before the tests that use it have ended
             )
-        running_pids.add(self._process.pid)
+        running_pids.update((self._process.pid, _guard.watch(self._process.pid)))
         self._wait_until_ready(self._process)
 
     def kill(self) -> None:
@@ -114,6 +117,7 @@ class ServerProcess:
                 raise ServerError(f"{self.name}: process group {process.pid} outlives SIGKILL")
             time.sleep(_POLL_S)
         process.wait()
+        _guard.forget(process.pid)
         running_pids.discard(process.pid)
 
     def log_tail(self) -> str:

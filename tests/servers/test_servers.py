@@ -18,7 +18,6 @@ from pamqp.common import FieldTable
 
 from tests.servers.ftp import FTPServer
 from tests.servers.mariadb import MariaDBDatabase, MariaDBServer
-from tests.servers.process import ServerError, ServerProcess, find_program
 from tests.servers.rabbitmq import RabbitMQBroker
 from tests.servers.redis import RedisServer
 from tests.servers.soap import PHPSOAPServer, seeded_members
@@ -30,18 +29,6 @@ def _lives(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def test_missing_program_names_the_package() -> None:
-    with pytest.raises(ServerError, match=r"no-such-daemon is not installed: install Debian's package no-such-package"):
-        find_program("no-such-daemon", "no-such-package")
-
-
-def test_server_that_ends_at_once_is_reported_with_its_log(tmp_path: Path) -> None:
-    server = ServerProcess("failing", ["sh", "-c", "echo bad setting; exit 3"], tmp_path, lambda: False)
-    with pytest.raises(ServerError, match="failing ended with 3; the end of its log:\nbad setting"):
-        server.start()
-    assert not server.is_running
 
 
 @pytest.mark.servers
