@@ -63,11 +63,12 @@ test-fast: install-dev ## tests that need no real server and take no time
 bench: install-dev ## run every benchmark
 	@set -e; for name in $(BENCHMARKS); do $(PYTHON_BIN) -m benchmarks.$$name; done
 
-# Neither an index address nor this machine's own wheels may reach the locks.
+# The development lock first: it must hold every pin of the runtime lock. No index address may reach either.
+LOCK := env -u PIP_FIND_LINKS -u UV_FIND_LINKS $(PYTHON_BIN) -m uv pip compile --quiet --upgrade --universal \
+	--python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 lock: install-dev ## resolve requirements/*.in anew into the locks
-	@for name in runtime dev; do env -u PIP_FIND_LINKS -u UV_FIND_LINKS $(PYTHON_BIN) -m uv pip compile --quiet --upgrade \
-		--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-		--constraint requirements/runtime.in requirements/$$name.in -o requirements/$$name.lock || exit 1; done
+	@$(LOCK) requirements/dev.in -o requirements/dev.lock
+	@$(LOCK) --constraint requirements/dev.lock requirements/runtime.in -o requirements/runtime.lock
 
 requirements: install-dev ## print each requirement with the tests that prove it
 	@$(PYTHON_BIN) -m tools.requirements_report
