@@ -86,10 +86,12 @@ async def load_property(address: MariadbAddress, generated: Path) -> bool:
     """
     store = MariadbStore(address)
     async with store.connected() as connection, connection.cursor() as cursor:
-        if await _tables(cursor, address) and await _is_filled(cursor):
+        there = await _tables(cursor, address)
+        if there >= {table.name for table in PROPERTY} and await _is_filled(cursor):
             return False
         for table in PROPERTY:
-            await cursor.execute(f"DROP TABLE IF EXISTS `{table.name}`")
+            if table.name in there:  # a load that was cut off has left it empty
+                await cursor.execute(f"DROP TABLE `{table.name}`")
             await cursor.execute(table.create(BACKTICKS, ending=" ENGINE=InnoDB DEFAULT CHARSET=utf8mb4"))
             await cursor.execute(table.index(BACKTICKS))
         await connection.begin()
@@ -102,13 +104,9 @@ async def load_property(address: MariadbAddress, generated: Path) -> bool:
     return True
 
 
-async def _tables(cursor: Any, address: MariadbAddress) -> bool:
-    names = [table.name for table in PROPERTY]
-    await cursor.execute(
-        "SELECT count(*) FROM information_schema.tables WHERE table_schema = %s AND table_name IN %s",
-        (address.database, names),
-    )
-    return bool((await cursor.fetchone())[0] == len(names))
+async def _tables(cursor: Any, address: MariadbAddress) -> set[str]:
+    await cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = %s", (address.database,))
+    return {name for (name,) in await cursor.fetchall()}
 
 
 async def _is_filled(cursor: Any) -> bool:

@@ -51,7 +51,8 @@ def _parts(dsn: str) -> list[str]:
     """The keyword=value parts; a semicolon within braces does not end one."""
     parts, braced = [""], False
     for character in dsn:
-        braced = (braced or character == "{") and character != "}"
+        # A doubled closing brace within braces closes and opens again: it stands for itself.
+        braced = not braced if character == "}" else braced or character == "{"
         if character == ";" and not braced:
             parts.append("")
         else:

@@ -20,7 +20,8 @@ from examples.estate.member_soap import PATH, member_application
 @pytest.fixture
 async def server(generated: Path) -> AsyncIterator[TestServer]:
     with closing(sqlite3.connect(generated / "member.db", isolation_level=None)) as database:
-        async with TestServer(member_application(database, user="u", password="p")) as running:
+        running = TestServer(member_application(database, user="u", password="p"))
+        async with running:
             yield running
 
 
