@@ -69,6 +69,10 @@ MYSQL = re.compile(
 _MYSQL_ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "%": "\\%", "_": "\\_"}
 
 
+_NO_BLANK_BEFORE = frozenset({"(", ")", ",", "."})
+_NO_BLANK_AFTER = frozenset({"(", "."})
+
+
 def tokenize(text: str, dialect: re.Pattern[str]) -> list[Token]:
     """Return the tokens of `text` without blanks and comments; raise SqlFailure(SYNTAX) at the first stray character."""
     return list(_tokens(text, dialect))
@@ -114,7 +118,14 @@ def _string_value(raw: str, dialect: re.Pattern[str]) -> str:
 
 def write(tokens: Iterable[Token]) -> str:
     """Return the tokens as SQLite's SQL; parameters become `:name`."""
-    return " ".join(map(_written, tokens))
+    parts: list[str] = []
+    before = ""
+    for token in tokens:
+        # Spaced as people write it, because SQLite names an unnamed column by its text: COUNT(*).
+        is_tight = token.word in _NO_BLANK_BEFORE or before in _NO_BLANK_AFTER
+        parts.append(_written(token) if is_tight or not parts else " " + _written(token))
+        before = token.word
+    return "".join(parts)
 
 
 def _written(token: Token) -> str:

@@ -18,7 +18,8 @@ MAX_BOUNDED_BYTES = 8000
 _STORED = {TypeKind.INTEGER: 1, TypeKind.BIT: 1, TypeKind.FLOAT: 2, TypeKind.DECIMAL: 2, TypeKind.BYTES: 4}
 _NUMBERS = frozenset({TypeKind.INTEGER, TypeKind.BIT, TypeKind.DECIMAL})
 _RANK_OF = {int: 1, float: 2, str: 3, bytes: 4}
-_SQL_RANK = "CASE typeof({c}) WHEN 'integer' THEN 1 WHEN 'real' THEN 2 WHEN 'text' THEN 3 ELSE 4 END"
+_STRINGS = frozenset({TypeKind.TEXT, TypeKind.FIXED_TEXT, TypeKind.BYTES})
+_ANY_LENGTH = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def resolve(
     types = list(declared) if len(declared) == len(names) else [UNKNOWN] * len(names)
     if profile is not None:
         found = profile(_profile_sql(sql, types))
-        states = [(int(found[2 * i] or 0), int(found[2 * i + 1] or 0)) for i in range(len(types))]
+        states = [_profiled(type_, found[2 * i], found[2 * i + 1]) for i, type_ in enumerate(types)]
     else:
         states = [_state([row[i] for row in first], type_) for i, type_ in enumerate(types)]
     return tuple(
@@ -147,40 +148,47 @@ _PARSERS: dict[TypeKind, Callable[[str], object]] = {
 
 def _profile_sql(sql: str, types: Sequence[ColumnType]) -> str:
     names = ", ".join(f"c{i}" for i in range(len(types)))
-    checks = ", ".join(
-        f"max(CASE WHEN c{i} IS NULL OR ({_fit_sql(type_).format(c=f'c{i}')}) THEN 0"
-        f" ELSE {_SQL_RANK.format(c=f'c{i}')} END), {_length_sql(type_).format(c=f'c{i}')}"
-        for i, type_ in enumerate(types)
-    )
+    checks = ", ".join(_check_sql(f"c{i}", type_) for i, type_ in enumerate(types))
     return f"WITH profiled({names}) AS ({sql}) SELECT {checks} FROM profiled"  # noqa: S608 - names of ours
 
 
-def _length_sql(type_: ColumnType) -> str:
-    return "0" if type_.kind in _STORED and type_.kind is not TypeKind.BYTES else "max(length({c}))"
+def _check_sql(column: str, type_: ColumnType) -> str:
+    """Two columns of the profile: storage rank of what does not fit, greatest length. Each costs time per row."""
+    if type_.kind in _STRINGS:
+        # Their encoders take any value; only the length can break the declaration.
+        return f"0, max(length({column}))" if type_.length is not None else "0, 0"
+    rank = f"CASE typeof({column}) WHEN 'integer' THEN 1 WHEN 'real' THEN 2 WHEN 'text' THEN 3 ELSE 4 END"
+    fit = _fit_sql(type_).format(c=column)
+    length = f"max(length({column}))" if type_.kind is TypeKind.UNKNOWN else "NULL"
+    return f"max(CASE WHEN {column} IS NULL OR ({fit}) THEN 0 ELSE {rank} END), {length}"
+
+
+def _profiled(type_: ColumnType, misfit: object, length: object) -> tuple[int, int]:
+    if type_.kind in _STRINGS:
+        is_longer = type_.length is not None and int(str(length or 0)) > type_.length
+        return (_STORED.get(type_.kind, 3) if is_longer else 0), int(str(length or 0))
+    return int(str(misfit or 0)), _ANY_LENGTH if length is None else int(str(length))
 
 
 def _fit_sql(type_: ColumnType) -> str:
-    kind = type_.kind
-    if kind in (TypeKind.TEXT, TypeKind.FIXED_TEXT, TypeKind.BYTES):
-        stored = "blob" if kind is TypeKind.BYTES else "text"
-        bound = f" AND length({{c}}) <= {type_.length}" if type_.length is not None else ""
-        return f"typeof({{c}}) = '{stored}'{bound}"
-    if kind in (TypeKind.INTEGER, TypeKind.BIT, TypeKind.DECIMAL):
+    if type_.kind in _NUMBERS:
         low, high = _bounds(type_)
-        also = f" OR (typeof({{c}}) = 'real' AND abs({{c}}) < {high}.0)" if kind is TypeKind.DECIMAL else ""
-        return f"(typeof({{c}}) = 'integer' AND {{c}} BETWEEN {low} AND {high}){also}"
-    if kind is TypeKind.FLOAT:
+        is_decimal = type_.kind is TypeKind.DECIMAL
+        real = f" OR (typeof({{c}}) = 'real' AND abs({{c}}) < {high}.0)" if is_decimal else ""
+        return f"(typeof({{c}}) = 'integer' AND {{c}} BETWEEN {low} AND {high}){real}"
+    if type_.kind is TypeKind.FLOAT:
         return "typeof({c}) IN ('integer', 'real')"
-    return _MOMENT_SQL.get(kind, "0")
+    return _MOMENT_SQL.get(type_.kind, "0")
 
 
 # SQLite rolls 30 February over into March, so a date holds when it comes back unchanged; year 0 exists there, not here.
+# datetime() costs a fifth of strftime(). Lengths with a zone behind the seconds are left out.
 _MOMENT_SQL = {
-    TypeKind.DATE: "typeof({c}) = 'text' AND {c} >= '0001' AND date({c}) IS {c}",
+    TypeKind.DATE: "date({c}) IS {c} AND {c} >= '0001'",
     TypeKind.DATETIME: (
-        "typeof({c}) = 'text' AND {c} >= '0001' AND (date({c}) IS {c} OR length({c}) IN (19, 21, 22, 23, 26, 29)"
-        " AND {c} NOT GLOB '*[Z+]*' AND substr({c}, 20) NOT GLOB '*[-:]*'"
-        " AND strftime('%Y-%m-%d %H:%M:%S', substr({c}, 1, 19)) IS replace(substr({c}, 1, 19), 'T', ' '))"
+        "CASE WHEN length({c}) = 10 THEN date({c}) IS {c} WHEN length({c}) IN (19, 21, 22, 23, 26, 27)"
+        " THEN datetime(substr({c}, 1, 19)) IS substr({c}, 1, 10) || ' ' || substr({c}, 12, 8) ELSE 0 END"
+        " AND {c} >= '0001'"
     ),
-    TypeKind.TIME: "typeof({c}) = 'text' AND {c} NOT GLOB '*[Z+-]*' AND time({c}) IS substr({c}, 1, 8)",
+    TypeKind.TIME: "length({c}) >= 8 AND {c} NOT GLOB '*[Z+-]*' AND time({c}) IS substr({c}, 1, 8)",
 }
