@@ -1,0 +1,126 @@
+"""MySQL and MariaDB: tables and views read in bulk and by key, rows written one statement each.
+
+aiomysql speaks the protocol (`mysql_connections`), `mysql_rows` splits the bulk. Dates, times and decimals are the server's text.
+"""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct, convert
+from msgspec import ValidationError as OptionsError
+
+from adapters.mysql_connections import Connections, Settings
+from adapters.mysql_rows import RowStream
+from adapters.sql_statements import Dialect, Statement, Statements
+from core.adapter import Adapter, Connection
+from core.clock import epoch_ms
+from core.errors import InvalidInput
+from core.records import Cursor, Rows, Transaction
+from core.schema import Dataset, Record, Value
+
+# `%` is doubled in a name because the driver puts the values in by Python's % formatting.
+_DIALECT = Dialect("`", "`", doubled="`%", placeholder="%s", datetime_placeholder="%s", count="COUNT(*)")
+
+
+class Options(Struct, frozen=True, forbid_unknown_fields=True):
+    """Of a dataset: none. A table of another database is written `database.table`."""
+
+
+class MySql:
+    """The `read`, `lookup` and `write` abilities."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._connections = Connections(settings)
+
+    async def check(self) -> None:
+        await self._query(Statement("SELECT 1"))
+
+    async def close(self) -> None:
+        await self._connections.close()
+
+    async def read(self, dataset: Dataset, cursor: Cursor | None, *, batch_rows: int) -> AsyncGenerator[Transaction, None]:
+        """One SELECT that the server sends while it is read; what the caller has not taken waits in the socket."""
+        statements = _statements(dataset)
+        statement = statements.read(cursor)
+        observed_ms = epoch_ms()
+
+        async def opening(connection: Any) -> RowStream:
+            from aiomysql import SSCursor
+
+            running = await connection.cursor(SSCursor)
+            await running.execute(statement.sql, statement.parameters)
+            return RowStream(connection, running)
+
+        async with self._connections.started(opening) as (_, stream):
+            while rows := await self._batch(stream, batch_rows):
+                yield Transaction(Rows(statements.columns, rows), statements.cursor_of(rows[-1]), observed_ms)
+
+    async def _batch(self, stream: RowStream, batch_rows: int) -> list[list[Any]]:
+        with self._connections.translated():
+            return await stream.batch(batch_rows)
+
+    async def estimate(self, dataset: Dataset, cursor: Cursor | None) -> int | None:
+        rows, _ = await self._query(_statements(dataset).count(cursor))
+        return int(rows[0][0])
+
+    async def fetch(self, dataset: Dataset, key: Mapping[str, Value]) -> Rows | None:
+        statements = _statements(dataset)
+        rows, _ = await self._query(statements.fetch(key))
+        return Rows(statements.columns, rows[:1]) if rows else None
+
+    async def upsert(self, dataset: Dataset, key: Mapping[str, Value], changes: Record) -> None:
+        """UPDATE; where no row was found INSERT; where another was quicker UPDATE again.
+
+        Not INSERT … ON DUPLICATE KEY UPDATE: it changes whichever row shares *any* unique value, and refuses a change of some
+        fields where another field is required.
+        """
+        statements = _statements(dataset)
+        insert = statements.insert(key, changes)
+        update = statements.update(key, changes) if changes else statements.lock(key)
+        if await self._found(update):
+            return
+        try:
+            await self._query(insert)
+        except InvalidInput as duplicate:
+            if "(1062)" not in duplicate.detail or not await self._found(update):
+                raise
+
+    async def delete(self, dataset: Dataset, key: Mapping[str, Value]) -> None:
+        await self._query(_statements(dataset).delete(key))
+
+    async def _found(self, statement: Statement) -> bool:
+        """Whether an UPDATE found a row, or the count of rows says that there is one."""
+        rows, affected = await self._query(statement)
+        return rows[0][0] > 0 if rows else affected > 0
+
+    async def _query(self, statement: Statement) -> tuple[Sequence[Sequence[Any]], int]:
+        """The rows and the number of rows affected."""
+
+        async def work(connection: Any) -> tuple[Sequence[Sequence[Any]], int]:
+            async with connection.cursor() as cursor:
+                affected = await cursor.execute(statement.sql, statement.parameters)
+                return list(await cursor.fetchall()) if cursor.description else [], int(affected)
+
+        return await self._connections.run(work)
+
+
+def _statements(dataset: Dataset) -> Statements:
+    try:
+        convert(dataset.options, Options)
+    except OptionsError as error:
+        raise InvalidInput(f"options of {dataset.object}: {error}") from error
+    return Statements(_DIALECT, dataset)
+
+
+def _open(settings: Settings) -> Connection:
+    return MySql(settings)
+
+
+ADAPTER = Adapter(
+    name="mysql",
+    title="MySQL, MariaDB",
+    settings=Settings,
+    options=Options,
+    abilities=frozenset({"read", "lookup", "write"}),
+    open=_open,
+)
