@@ -30,7 +30,6 @@ _SHAPES: dict[type[inspect.Type], tuple[type, ...]] = {
     inspect.FloatType: (int, float),
     inspect.StrType: (str,),
     inspect.CustomType: (str,),
-    inspect.LiteralType: (str, int),
     **dict.fromkeys((kind for kind, words in _WORDS.items() if words == "a list"), (list, tuple)),
     **dict.fromkeys((inspect.DictType, inspect.StructType), (dict,)),
 }
@@ -90,21 +89,27 @@ def _short(value: Any) -> str:
 def has_shape(kind: inspect.Type, value: Any) -> bool:
     """Whether the value is of the right sort for the type, its content aside. A boolean is not a number."""
     inner = bare(kind)
-    if type(inner) not in _SHAPES:
+    if type(inner) not in _SHAPES and not isinstance(inner, inspect.LiteralType):
         return True  # any, and what msgspec itself converts (dates, enums): its own check follows
     if isinstance(value, bool):
         return isinstance(inner, inspect.BoolType)
+    if isinstance(inner, inspect.LiteralType):
+        return type(value) in {type(each) for each in inner.values}
     return isinstance(value, _SHAPES[type(inner)])
 
 
 def from_text(kind: inspect.Type, value: Any) -> Any:
     """A number or boolean read from the text that a variable held, where only that fits the type; else the value as it is."""
-    alternatives = list(members(kind))
-    if not isinstance(value, str) or any(isinstance(bare(each), inspect.StrType | inspect.CustomType) for each in alternatives):
+    if not isinstance(value, str) or takes_text(kind):
         return value
     read = plain_scalar(value.strip())
-    fits = any(isinstance(bare(each), _NUMBERS) and has_shape(each, read) for each in alternatives)
+    fits = any(isinstance(bare(each), _NUMBERS) and has_shape(each, read) for each in members(kind))
     return read if fits and not isinstance(read, str) else value
+
+
+def takes_text(kind: inspect.Type) -> bool:
+    """Whether any text may stand here."""
+    return any(isinstance(bare(member), inspect.StrType | inspect.CustomType) for member in members(kind))
 
 
 def is_secret(kind: inspect.Type) -> bool:

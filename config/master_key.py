@@ -2,6 +2,7 @@
 
 import base64
 import os
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -38,9 +39,8 @@ def with_master_key(settings: Settings) -> Settings:
 def _make(path: Path) -> None:
     """Write beside and link: the file appears whole or not at all, and the first process wins."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{FILE}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor, name = tempfile.mkstemp(prefix=f".{FILE}.", dir=path.parent)  # readable by its owner only
+    draft = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(base64.b64encode(os.urandom(KEY_BYTES)) + b"\n")

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from config.expectation import bare, expected, from_text, given, has_shape, is_secret, members
+from config.expectation import bare, expected, from_text, given, has_shape, is_secret, members, takes_text
 from config.problem import Path, Problem, refuse, suggestion
 from config.types import FROM_TEXT, decode
 from core.secret import Secret
@@ -59,7 +59,7 @@ class Validation:
         hide = (is_variable and self.hides_variables) or is_secret(kind)
         fitting = [member for member in members(kind) if has_shape(member, value)]
         if not fitting:
-            quote = "; put it in quotes" if "text" in expected(kind) and isinstance(value, int | float) else ""
+            quote = "; put it in quotes" if takes_text(kind) and isinstance(value, int | float) else ""
             self._add(path, f"expected {expected(kind)}, got {given(value, hide=hide)}{quote}")
             return value
         return self._one(fitting[0], value, path, hide) if len(fitting) == 1 else self._best(fitting, value, path)
@@ -98,14 +98,14 @@ class Validation:
             case inspect.DictType():
                 return self._dict(inner, value, path)
             case inspect.ListType() | inspect.VarTupleType() | inspect.SetType() | inspect.FrozenSetType():
-                self._size(inner, value, path, "entries")
+                self._size(inner, value, path, "entry", "entries")
                 return [self._check(inner.item_type, item, (*path, str(index))) for index, item in enumerate(value)]
             case inspect.CustomType():
                 return self._custom(inner, value, path)
             case inspect.LiteralType():
                 self._literal(inner, value, path, hide)
             case inspect.StrType():
-                self._size(inner, value, path, "characters")
+                self._size(inner, value, path, "character", "characters")
                 self._pattern(kind, value, path, hide)
             case inspect.IntType() | inspect.FloatType():
                 self._range(inner, value, path, hide)
@@ -161,11 +161,13 @@ class Validation:
         rule = (schema or {}).get("description") or f"it must match {pattern}"
         self._add(path, f"{given(value, hide=hide)} is not valid here: {rule}")
 
-    def _size(self, kind: Any, value: Any, path: Path, unit: str) -> None:
-        if kind.min_length is not None and len(value) < kind.min_length:
-            self._add(path, f"needs at least {kind.min_length} {unit}, has {len(value)}")
-        if kind.max_length is not None and len(value) > kind.max_length:
-            self._add(path, f"may have at most {kind.max_length} {unit}, has {len(value)}")
+    def _size(self, kind: Any, value: Any, path: Path, one: str, many: str) -> None:
+        for limit, is_met, words in (
+            (kind.min_length, kind.min_length is None or len(value) >= kind.min_length, "needs at least"),
+            (kind.max_length, kind.max_length is None or len(value) <= kind.max_length, "may have at most"),
+        ):
+            if not is_met:
+                self._add(path, f"{words} {limit} {one if limit == 1 else many}, has {len(value)}")
 
     def _range(self, kind: inspect.IntType | inspect.FloatType, value: float, path: Path, hide: bool) -> None:
         for limit, is_met, words in (
