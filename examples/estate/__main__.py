@@ -22,6 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     try:
         asyncio.run(serve_until_ended(options, parent))
+    except KeyboardInterrupt:  # Ctrl-C while it was still generating; the half folder is made anew next time
+        return 0
     except (OSError, FolderInUseError, StoreError, ValueError) as error:
         print(f"examples.estate: {error}", file=sys.stderr)
         return 1

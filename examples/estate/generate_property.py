@@ -107,6 +107,8 @@ def _living(rng: Random, world: World) -> Iterator[tuple[Person, str, Ownership,
         owner_id = f"O{number:06d}"
         if rng.random() < 0.45:
             let.append((ownership, owner_id))
+            if rng.random() < 0.5:
+                yield rng.choice(world.people), "租户", ownership, owner_id
             continue
         yield ownership.person, "业主", ownership, owner_id
         for relative in households[ownership.person.household]:
