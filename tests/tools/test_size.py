@@ -31,6 +31,11 @@ def test_public_methods_are_counted_without_private_ones_and_setters(tmp_path: P
     ]
 
 
+def test_tests_of_a_suite_are_no_interface(tmp_path: Path) -> None:
+    tests = "".join(f"    async def test_{number}(self): ...\n" for number in range(30))
+    assert _findings(tmp_path, f"class TransportConformance:\n{tests}") == []
+
+
 def test_name_that_says_nothing_is_refused(tmp_path: Path) -> None:
     (found,) = _findings(tmp_path, "x = 1\n", name="utils.py")
     assert "says nothing" in found
