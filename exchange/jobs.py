@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
@@ -67,7 +68,7 @@ class JobRunner:
         for name, job in wanted.items():
             if name not in self._loops:
                 loop = self._loops[name] = _Loop(job)
-                loop.task = self._tasks.keep(lambda n=name, entry=loop: self._follow(n, entry), name=f"job {name}")
+                loop.task = self._tasks.keep(partial(self._follow, name, loop), name=f"job {name}")
 
     def _stop(self, loop: _Loop) -> None:
         if loop.task is not None:

@@ -1,0 +1,80 @@
+"""Errors → `application/problem+json` (RFC 9457). The only place that knows status codes for them."""
+
+import msgspec
+
+from core.errors import (
+    Conflict,
+    DeadlineExceeded,
+    Forbidden,
+    InvalidInput,
+    Limited,
+    NotConnected,
+    NotFound,
+    PlatformError,
+    Unauthenticated,
+    Unavailable,
+)
+from core.http import Request, Response
+
+_STATUS: dict[type[PlatformError], int] = {
+    InvalidInput: 400,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    Conflict: 409,
+    Limited: 429,
+    NotConnected: 503,
+    Unavailable: 503,
+    DeadlineExceeded: 504,
+}
+_STATUS_OF_CODE = {
+    "payload_too_large": 413,
+    "method_not_allowed": 405,
+    "read_only": 405,
+    "etag_mismatch": 412,
+    "idempotency_key_reused": 422,
+}
+_TITLES = {
+    400: ("The request can't be understood or is not allowed as it stands", "请求有误"),
+    401: ("Who is calling is not known", "身份未认证"),
+    403: ("This caller may not do that", "没有权限"),
+    404: ("There is no such thing here", "资源不存在"),
+    405: ("This method is not offered here", "不支持的方法"),
+    409: ("The request conflicts with the present state", "请求与当前状态冲突"),
+    412: ("The record has changed since it was read", "数据已被修改"),
+    413: ("The request is too large", "请求过大"),
+    422: ("The Idempotency-Key belongs to another request", "幂等键已用于其他请求"),
+    429: ("Too many requests", "请求过于频繁"),
+    500: ("The platform failed", "平台内部错误"),
+    503: ("The data can't be had right now", "数据暂不可用"),
+    504: ("The answer took too long", "请求超时"),
+}
+_RETRY_AFTER_S = 2  # for a source or part that is down and did not say when to come back
+
+
+def status_of(error: PlatformError) -> int:
+    """The HTTP status of an error; 500 for one that a caller can do nothing about."""
+    return _STATUS_OF_CODE.get(error.specific_code) or _STATUS.get(type(error), 500)
+
+
+def problem(error: PlatformError, request: Request) -> Response:
+    """`{"type", "title", "status", "code", "detail", "request_id"}`; the title follows Accept-Language (en or zh)."""
+    status = status_of(error)
+    english, chinese = _TITLES[status]
+    is_chinese = request.headers.get("accept-language", "").lower().startswith("zh")
+    body = {
+        "type": f"urn:zhiyun:problem:{error.specific_code}",
+        "title": chinese if is_chinese else english,
+        "status": status,
+        "code": error.specific_code,
+        "detail": error.detail if status != 500 else "internal error; the operator finds it under this request id",
+        "request_id": request.request_id,
+    }
+    headers = [("Content-Type", "application/problem+json"), ("Content-Language", "zh" if is_chinese else "en")]
+    if isinstance(error, Unauthenticated):
+        headers.append(("WWW-Authenticate", 'Bearer realm="zhiyun"'))  # RFC 6750 §3
+    if isinstance(error, Limited):
+        headers.append(("Retry-After", str(max(1, round(error.retry_after_s + 0.5)))))
+    elif status == 503:
+        headers.append(("Retry-After", str(_RETRY_AFTER_S)))
+    return Response(status, headers, msgspec.json.encode(body))

@@ -1,0 +1,48 @@
+"""Limit: the rate of the app's plan (GCRA), told in RateLimit fields (draft-ietf-httpapi-ratelimit-headers).
+
+When the shared limiter can't be asked, this node counts alone: a broken Redis is never answered with a refusal.
+"""
+
+from collections.abc import Mapping
+
+from config.model import Plan
+from core.cache import Limiter, Rate, Verdict
+from core.errors import Limited, Unavailable
+from core.http import Handler, Request, Response
+from gateway.identity import identity_of
+
+
+class Limit:
+    """`plans` by app name, compiled with the snapshot."""
+
+    def __init__(self, plans: Mapping[str, tuple[str, Plan]], limiter: Limiter, fallback: Limiter) -> None:
+        self._rates = {
+            app: (Rate(per_s=plan.per_s, burst=plan.burst), f'"{name}";q={plan.burst};w={max(1, round(plan.burst / plan.per_s))}')
+            for app, (name, plan) in plans.items()
+        }
+        self._names = {app: name for app, (name, _) in plans.items()}
+        self._limiter = limiter
+        self._fallback = fallback
+
+    def __call__(self, following: Handler) -> Handler:
+        async def handle(request: Request) -> Response:
+            app = identity_of(request).app
+            rate, policy = self._rates[app]
+            verdict = await self._take(f"app:{app}", rate)
+            if not verdict.allowed:
+                plan = self._names[app]
+                text = f"plan {plan} allows {rate.per_s:g} requests a second, {rate.burst} at once"
+                raise Limited(text, retry_after_s=verdict.retry_after_s, code="rate_limited")
+            response = await following(request)
+            reset = max(0, round(verdict.reset_s))
+            response.headers.append(("RateLimit-Policy", policy))
+            response.headers.append(("RateLimit", f'"{self._names[app]}";r={verdict.remaining};t={reset}'))
+            return response
+
+        return handle
+
+    async def _take(self, key: str, rate: Rate) -> Verdict:
+        try:
+            return await self._limiter.take(key, rate)
+        except Unavailable:
+            return await self._fallback.take(key, rate)

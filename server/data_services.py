@@ -1,0 +1,78 @@
+"""Declared services → data services, over the parts of this process (DESIGN §4, §5)."""
+
+from dataclasses import dataclass, field
+
+from cache.app import AppCache
+from cache.coalesce import Coalescer
+from config.model import Platform, Service
+from core.schema import Dataset
+from core.service import DataService
+from exchange.jobs import datasets_of
+from exchange.services.live import LiveService
+from exchange.services.records import RecordService
+from exchange.services.tiers import Tiers
+from exchange.services.writes import Completion, WriteService
+from server.parts import Parts
+from server.sources import SourcePool
+
+APP_CACHE_BYTES = 32 << 20
+APP_CACHE_ENTRIES = 20_000
+
+
+@dataclass(slots=True)
+class DataServices:
+    """The services of one snapshot by name, and the completions that finish the writes of the synchronous ones."""
+
+    services: dict[str, DataService] = field(default_factory=dict)
+    completions: dict[str, Completion] = field(default_factory=dict)
+
+
+def make_tiers(parts: Parts) -> Tiers:
+    """The caches of this process."""
+    return Tiers(AppCache(max_bytes=APP_CACHE_BYTES, max_entries=APP_CACHE_ENTRIES), parts.cache, Coalescer())
+
+
+async def prepare_mirror(platform: Platform, parts: Parts) -> None:
+    """A mirror table for each dataset that a job or a service uses."""
+    datasets = datasets_of(platform)
+    used = {job.dataset for job in platform.jobs.values()} | {s.dataset for s in platform.services.values() if s.dataset}
+    for name in sorted(used):
+        await parts.mirror.prepare(name, datasets[name])
+
+
+def make_services(platform: Platform, parts: Parts, pool: SourcePool, tiers: Tiers) -> DataServices:
+    """Every enabled service of the platform."""
+    datasets = datasets_of(platform)
+    made = DataServices()
+    for name, service in platform.services.items():
+        if service.enabled:
+            _add(made, name, service, datasets, parts, pool, tiers)
+    return made
+
+
+def _add(
+    made: DataServices, name: str, service: Service, datasets: dict[str, Dataset], parts: Parts, pool: SourcePool, tiers: Tiers
+) -> None:
+    if service.dataset is None:
+        made.services[name] = LiveService(name, service, tiers=tiers, connections=pool.get)
+        return
+    dataset = datasets[service.dataset]
+    reader = RecordService(service, service.dataset, dataset, mirror=parts.mirror, tiers=tiers, connections=pool.get)
+    if service.kind != "synchronous":
+        made.services[name] = reader
+        return
+    completion = Completion(
+        service.dataset, dataset, connections=pool.get, journal=parts.journal, mirror=parts.mirror, bus=parts.bus
+    )
+    made.completions[name] = completion
+    made.services[name] = WriteService(
+        service.dataset,
+        service.writable,
+        dataset,
+        reader,
+        completion,
+        service=name,
+        journal=parts.journal,
+        mirror=parts.mirror,
+        tiers=tiers,
+    )

@@ -1,0 +1,172 @@
+"""The parts of a process, opened as the settings say: embedded by default, real where an address is given (DESIGN §3)."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.loader import load_adapters
+from bus.embedded import EmbeddedTransport
+from bus.rabbitmq import RabbitTransport
+from cache.limiter_memory import MemoryLimiter
+from cache.limiter_redis import RedisLimiter
+from cache.memory import MemoryCache
+from cache.redis import RedisCache
+from config.settings import Settings
+from core.adapter import Adapter
+from core.bus import Transport
+from core.cache import Limiter, SharedCache
+from core.clock import SystemClock
+from core.database import Database
+from core.errors import PlatformError, Unavailable
+from core.ids import new_id
+from registry.sql_nodes import SqlNodes
+from registry.sql_resources import SqlResources
+from registry.vault import Vault
+from storage.job_states import SqlJobStates
+from storage.journal import SqlJournal
+from storage.mirror import SqlMirror
+from storage.mysql import open_mysql
+from storage.quarantine import SqlQuarantine
+from storage.sqlite import open_sqlite
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limiter all nodes share, and this process's own for when that can't be asked."""
+
+    shared: Limiter
+    local: Limiter
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything a process may need, each behind its protocol. Closed by the stack that opened it."""
+
+    settings: Settings
+    node: str
+    clock: SystemClock
+    adapters: dict[str, Adapter]
+    vault: Vault
+    database: Database
+    mirror_database: Database
+    resources: SqlResources
+    nodes: SqlNodes
+    mirror: SqlMirror
+    job_states: SqlJobStates
+    quarantine: SqlQuarantine
+    journal: SqlJournal
+    bus: Transport
+    cache: SharedCache
+    limits: Limits
+
+    async def check(self) -> dict[str, str]:
+        """Part → `ok`, or what is wrong with it."""
+        checks: dict[str, Callable[[], Awaitable[object]]] = {
+            "database": self.database.check,
+            "mirror": self.mirror_database.check,
+            "bus": self.bus.depth,
+            "cache": self.cache.check,
+        }
+        return {name: await _health(check) for name, check in checks.items()}
+
+
+async def _health(check: Callable[[], Awaitable[object]]) -> str:
+    try:
+        await check()
+    except PlatformError as error:
+        return error.detail
+    return "ok"
+
+
+async def open_parts(settings: Settings, stack: AsyncExitStack, *, role: str) -> Parts:
+    """Open all parts; they close with the stack, in reverse order. Raises PlatformError that names the part."""
+    assert settings.master_key is not None
+    _writable(settings.data_dir)
+    database, mirror_database = await _databases(settings, stack)
+    node = node_name(settings.data_dir, role)
+    parts = Parts(
+        settings=settings,
+        node=node,
+        clock=SystemClock(),
+        adapters=load_adapters(settings.plugins),
+        vault=Vault(hashlib.sha256(settings.master_key.reveal().encode()).digest()),
+        database=database,
+        mirror_database=mirror_database,
+        resources=SqlResources(database),
+        nodes=SqlNodes(database),
+        mirror=SqlMirror(mirror_database),
+        job_states=SqlJobStates(database),
+        quarantine=SqlQuarantine(database),
+        journal=SqlJournal(database),
+        bus=await _bus(settings, stack, node),
+        cache=_cache(settings, stack),
+        limits=_limits(settings, stack),
+    )
+    for store in (parts.resources, parts.nodes, parts.job_states, parts.quarantine, parts.journal):
+        await store.prepare()
+    return parts
+
+
+def _writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{new_id()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        text = f"data folder {folder}: {error.strerror}; choose another with --data-dir, or make it writable for this user"
+        raise Unavailable(text, code="data_dir") from error
+
+
+async def _databases(settings: Settings, stack: AsyncExitStack) -> tuple[Database, Database]:
+    """Registry and mirror apart in two files, so that a full load never makes an operator wait; together on MySQL."""
+    address = settings.database.reveal()
+    if address != "sqlite":
+        shared = await open_mysql(address)
+        stack.push_async_callback(shared.close)
+        return shared, shared
+    opened = []
+    for name in ("platform.db", "mirror.db"):
+        database = await open_sqlite(settings.data_dir / name)
+        stack.push_async_callback(database.close)
+        opened.append(database)
+    return opened[0], opened[1]
+
+
+async def _bus(settings: Settings, stack: AsyncExitStack, node: str) -> Transport:
+    address = settings.bus.reveal()
+    bus: EmbeddedTransport | RabbitTransport
+    bus = EmbeddedTransport(settings.data_dir / "bus.db") if address == "embedded" else RabbitTransport(address, node=node)
+    await bus.open()
+    stack.push_async_callback(bus.close)
+    return bus
+
+
+def _cache(settings: Settings, stack: AsyncExitStack) -> SharedCache:
+    address = settings.cache.reveal()
+    cache: SharedCache = MemoryCache() if address == "memory" else RedisCache(address)
+    stack.push_async_callback(cache.close)
+    return cache
+
+
+def _limits(settings: Settings, stack: AsyncExitStack) -> Limits:
+    address = settings.cache.reveal()
+    local = MemoryLimiter()
+    if address == "memory":
+        return Limits(local, local)
+    shared = RedisLimiter(address)
+    stack.push_async_callback(shared.close)
+    return Limits(shared, local)
+
+
+def node_name(data_dir: Path, role: str) -> str:
+    """The same after each restart on the same data folder, so that a process takes back its own leases at once."""
+    path = data_dir / "node.id"
+    try:
+        with path.open("x", encoding="ascii") as file:
+            file.write(new_id("node-"))
+    except FileExistsError:
+        pass
+    return f"{path.read_text(encoding='ascii').strip()}-{role}"
