@@ -129,7 +129,7 @@ def at_path(document: Any, path: str) -> Any:
 def records_at(answer: Any, path: str, what: str) -> list[Mapping[str, Any]]:
     """The list of records at `path`; none there is an empty list. Raises Unavailable for anything but a list of records."""
     found = at_path(answer, path)
-    if found is None and (path or answer is None):
+    if found in (None, "", {}) and (path or not answer):
         return []
     found = found if isinstance(found, list) else [found]
     if not all(isinstance(record, Mapping) for record in found):
