@@ -78,9 +78,9 @@ class EmbeddedReader:
     async def next(self) -> Delivery:
         while True:
             self.check_open()
+            self._news.clear()  # before looking, so that nothing published meanwhile is slept through
             if not self._is_active and not await self._take_turn():
                 continue
-            self._news.clear()  # before looking, so that nothing published meanwhile is slept through
             step = self._window.take(time.monotonic())
             if isinstance(step, Hand):
                 delivery = await self._hand_out(step)

@@ -10,6 +10,7 @@ from core.errors import InvalidInput
 _TOPIC = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _PATTERN = re.compile(r"([a-z0-9_-]+|\*|#)(\.([a-z0-9_-]+|\*|#))*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}")
+_RESERVED = re.compile(r"\.dead$|\.retry\.\d+$")
 _MAX_TOPIC = 255  # an AMQP routing key is a short string
 
 
@@ -28,6 +29,8 @@ def check_subscription(subscription: Subscription) -> None:
     where = f"subscription {subscription.name!r}"
     if not _NAME.fullmatch(subscription.name):
         raise InvalidInput(f"{where}: a name is 1 to 200 letters, digits and _ . : - and starts with a letter or digit")
+    if _RESERVED.search(subscription.name):
+        raise InvalidInput(f"{where}: names that end in .dead or .retry.<number> are the transport's own")
     if len(subscription.pattern) > _MAX_TOPIC or not _PATTERN.fullmatch(subscription.pattern):
         raise InvalidInput(f"{where}: pattern {subscription.pattern!r} is not segments of [a-z0-9_-], * or # joined by dots")
     if subscription.prefetch < 1 or subscription.max_attempts < 1:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from bus.embedded import EmbeddedTransport
+from bus.rabbitmq import RabbitTransport
 from core.bus import Envelope, Subscription
 
 
@@ -16,7 +17,7 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-async def publish(transport: EmbeddedTransport, name: str) -> None:
+async def publish(transport: EmbeddedTransport | RabbitTransport, name: str) -> None:
     for number in itertools.count():
         envelope_id = f"{name}-{number}"
         envelope = Envelope(envelope_id, "sales.orders.upsert", "test", number, "one", 1, "text/plain", b"x" * 200)
@@ -24,22 +25,27 @@ async def publish(transport: EmbeddedTransport, name: str) -> None:
         say(envelope_id)
 
 
-async def read(transport: EmbeddedTransport, name: str, *, settles: bool) -> None:
+async def read(transport: EmbeddedTransport | RabbitTransport, name: str) -> None:
     reader = await transport.subscribe(Subscription(name, "#"))
     while True:
         delivery = await reader.next()
-        if settles:
-            await delivery.ack()
+        await delivery.ack()
         say(f"{delivery.envelope.id} {delivery.attempt}")
 
 
+async def poison(transport: EmbeddedTransport | RabbitTransport, name: str) -> None:
+    delivery = await (await transport.subscribe(Subscription(name, "#"))).next()
+    say(f"{delivery.envelope.id} {delivery.attempt}")
+    await asyncio.Event().wait()  # until it is killed with the envelope in its hands
+
+
+ROLES = {"publish": publish, "read": read, "poison": poison}
+
+
 async def main(kind: str, address: str, role: str, name: str) -> None:
-    transport = EmbeddedTransport(Path(address))
+    transport = EmbeddedTransport(Path(address)) if kind == "embedded" else RabbitTransport(address, node=name)
     await transport.open()
-    if role == "publish":
-        await publish(transport, name)
-    else:
-        await read(transport, name, settles=role == "read")
+    await ROLES[role](transport, name)
 
 
 if __name__ == "__main__":

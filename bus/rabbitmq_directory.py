@@ -1,0 +1,64 @@
+"""The names of all durable subscriptions of a broker: a stream that every process follows and adds to."""
+
+import asyncio
+
+import msgspec
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractIncomingMessage, AbstractRobustChannel
+
+from bus.rabbitmq_queues import DIRECTORY
+from core.bus import Channel, Subscription
+from core.errors import Conflict
+from core.ids import new_id
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A queue that holds envelopes of a subscription; an entry without a queue marks how far a starting process has read."""
+
+    name: str
+    pattern: str = ""
+    channel: Channel = "data"
+    queue: str = ""
+
+
+class Directory:
+    """Follows the stream from its first entry; `entries` is what is known so far."""
+
+    def __init__(self, channel: AbstractRobustChannel) -> None:
+        self._channel = channel
+        self._marker = new_id("marker_")
+        self._has_caught_up = asyncio.Event()
+        self.entries: set[Entry] = set()
+
+    async def start(self) -> None:
+        """Return once every entry that was there before is known."""
+        await self._channel.set_qos(prefetch_count=100)  # a stream is only read with a prefetch
+        stream = await self._channel.declare_queue(DIRECTORY, durable=True, arguments={"x-queue-type": "stream"})
+        await stream.consume(self._learn, arguments={"x-stream-offset": "first"})
+        await self._write(Entry(self._marker))
+        await self._has_caught_up.wait()
+
+    async def _learn(self, message: AbstractIncomingMessage) -> None:
+        entry = msgspec.msgpack.decode(message.body, type=Entry)
+        if entry.queue:
+            self.entries.add(entry)
+        elif entry.name == self._marker:
+            self._has_caught_up.set()
+        await message.ack()
+
+    async def _write(self, entry: Entry) -> None:
+        message = Message(msgspec.msgpack.encode(entry), delivery_mode=DeliveryMode.PERSISTENT)
+        await self._channel.default_exchange.publish(message, DIRECTORY)
+
+    async def add(self, subscription: Subscription, queue: str) -> None:
+        """Make a queue known. Raises Conflict when the subscription's name reads something else."""
+        entry = Entry(subscription.name, subscription.pattern, subscription.channel, queue)
+        for known in self.entries:
+            if known.name == entry.name and (known.pattern, known.channel) != (entry.pattern, entry.channel):
+                raise Conflict(
+                    f"subscription {known.name!r} already reads {known.pattern!r} of {known.channel}, not {entry.pattern!r} of "
+                    f"{entry.channel}: give the new one another name"
+                )
+        if entry not in self.entries:
+            await self._write(entry)
+            self.entries.add(entry)

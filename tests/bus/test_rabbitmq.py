@@ -1,0 +1,116 @@
+"""The transport on RabbitMQ: the suite of all transports against a real broker, and the broker's own faults."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aio_pika
+import pytest
+
+from bus.rabbitmq import RabbitTransport
+from core.bus import Subscription
+from core.errors import NotConnected, PlatformError, Unavailable
+from tests.conformance.transport_suite import Open, TransportConformance, envelope, eventually, take, take_all
+from tests.servers.rabbitmq import RabbitMQBroker
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+def process_address(rabbitmq_url: str) -> str:
+    return rabbitmq_url
+
+
+@pytest.fixture
+async def open_transport(rabbitmq_url: str) -> AsyncIterator[Open]:
+    opened: list[RabbitTransport] = []
+
+    async def open_one() -> RabbitTransport:
+        transport = RabbitTransport(rabbitmq_url, node=f"node-{len(opened)}")
+        opened.append(transport)
+        await transport.open()
+        return transport
+
+    yield open_one
+    for transport in opened:
+        await transport.close()
+
+
+class TestRabbitTransport(TransportConformance):
+    process_kind = "rabbitmq"
+
+
+async def test_a_broker_that_is_not_there_is_named_without_its_password(free_port: int) -> None:
+    transport = RabbitTransport(f"amqp://user:s3cret@127.0.0.1:{free_port}/", node="n")
+    with pytest.raises((NotConnected, Unavailable), match=f"127.0.0.1:{free_port}") as caught:
+        await transport.open()
+    assert "s3cret" not in caught.value.detail
+
+
+async def test_a_long_retry_waits_at_the_broker(open_transport: Open, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bus.rabbitmq_reader._HELD_UP_TO_S", 0.1)
+    transport = await open_transport()
+    reader = await transport.subscribe(Subscription("mirror", "#"))
+    await transport.publish([envelope(0), envelope(1)])
+    await (await take(reader)).retry("source away", delay_s=1.0)
+    assert await take_all(reader, 1) == ["e1"]
+
+    async def waits() -> bool:
+        return await transport.depth() == {"mirror": 1}
+
+    await eventually(waits)
+    again = await take(reader)
+    assert (again.envelope.id, again.attempt) == ("e0", 2)
+    await again.ack()
+
+
+async def test_foreign_bytes_become_a_dead_letter(open_transport: Open, rabbitmq_url: str) -> None:
+    transport = await open_transport()
+    reader = await transport.subscribe(Subscription("mirror", "#"))
+    connection = await aio_pika.connect(rabbitmq_url)
+    async with connection:
+        channel = await connection.channel()
+        exchange = await channel.get_exchange("zhiyun.data")
+        await exchange.publish(aio_pika.Message(b"\xc1 not an envelope"), "sales.orders.upsert")
+    await transport.publish([envelope(1)])
+    assert await take_all(reader, 1) == ["e1"]
+
+    async def is_dead() -> bool:
+        return bool(await transport.dead_letters())
+
+    await eventually(is_dead)
+    (letter,) = await transport.dead_letters()
+    assert letter.envelope.data == b"\xc1 not an envelope"
+    assert "no envelope" in letter.cause
+
+
+@pytest.mark.req("0.02")
+async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(open_transport: Open, rabbitmq_server: RabbitMQBroker) -> None:
+    transport = await open_transport()
+    reader = await transport.subscribe(Subscription("mirror", "#"))
+    await transport.publish([envelope(number) for number in range(20)])
+    assert await take_all(reader, 5) == [f"e{number}" for number in range(5)]
+    held = await take(reader)
+    await asyncio.to_thread(rabbitmq_server.kill)
+    began = asyncio.get_running_loop().time()
+    with pytest.raises((NotConnected, Unavailable)):
+        await transport.publish([envelope(99)])
+    assert asyncio.get_running_loop().time() - began < 15
+    with pytest.raises(PlatformError):
+        await held.ack()
+    await asyncio.to_thread(rabbitmq_server.start)
+
+    async def takes_again() -> bool:
+        try:
+            await transport.publish([envelope(20)])
+        except (NotConnected, Unavailable):
+            return False
+        return True
+
+    await eventually(takes_again)
+    received = []
+    async with asyncio.timeout(60):
+        while "e20" not in received:
+            delivery = await reader.next()
+            await delivery.ack()
+            received.append(delivery.envelope.id)
+    assert set(received) >= {f"e{number}" for number in range(5, 21)}
