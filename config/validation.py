@@ -87,7 +87,8 @@ class Validation:
         if tag is None:
             self._add((*path, tag_field), f"required field is missing; one of {', '.join(tags)}")
         else:
-            self._add((*path, tag_field), f"{given(tag, hide=False)} is unknown{suggestion(str(tag), tags)}")
+            hide = self.is_variable((*path, tag_field)) and self.hides_variables
+            self._add((*path, tag_field), f"{given(tag, hide=hide)} is unknown{suggestion('' if hide else str(tag), tags)}")
         return value
 
     def _one(self, kind: inspect.Type, value: Any, path: Path, hide: bool) -> Any:
@@ -101,7 +102,7 @@ class Validation:
                 self._size(inner, value, path, "entry", "entries")
                 return [self._check(inner.item_type, item, (*path, str(index))) for index, item in enumerate(value)]
             case inspect.CustomType():
-                return self._custom(inner, value, path)
+                return self._custom(inner, value, path, hide)
             case inspect.LiteralType():
                 self._literal(inner, value, path, hide)
             case inspect.StrType():
@@ -135,14 +136,15 @@ class Validation:
             result[name] = self._check(kind.value_type, item, (*path, name))
         return result
 
-    def _custom(self, kind: inspect.CustomType, value: str, path: Path) -> str:
+    def _custom(self, kind: inspect.CustomType, value: str, path: Path, hide: bool) -> str:
         try:
             if kind.cls is Secret:
                 return self.on_secret(value)
             if kind.cls in FROM_TEXT:
                 FROM_TEXT[kind.cls](value)
         except ValueError as error:
-            self._add(path, str(error))
+            is_shown = kind.cls is Secret or not hide  # what reads a secret shows none; an address shows what it was given
+            self._add(path, str(error) if is_shown else f"expected {expected(kind)}, got {given(value, hide=True)}")
         return value
 
     def _literal(self, kind: inspect.LiteralType, value: Any, path: Path, hide: bool) -> None:

@@ -140,6 +140,15 @@ def test_secret_is_never_shown(tmp_path: Path) -> None:
     assert "hunter2" not in told
 
 
+def test_variable_in_the_wrong_place_is_never_shown(tmp_path: Path) -> None:
+    text = swapped(PLATFORM, "kind: bearer", 'kind: "${CRM_PASSWORD}"')
+    text = swapped(text, "mobile: text", "mobile: ${CRM_PASSWORD}")
+    text = swapped(text, "kind: realtime", 'kind: "${CRM_PASSWORD}"')
+    told = refusal(tmp_path, text)
+    assert len(told) == 3
+    assert "s3cret" not in "\n".join(told)
+
+
 def test_secret_file_beside_the_document(tmp_path: Path) -> None:
     (tmp_path / "crm.key").write_text("from a file\n")
     document = load(tmp_path, swapped(PLATFORM, "env:CRM_PASSWORD", "file:crm.key"))

@@ -37,6 +37,9 @@ def refusal(text: str | bytes, variables: dict[str, str] | None = None) -> str:
         ("1_000", "1_000"),
         ("12:30", "12:30"),
         ("0x", "0x"),
+        ("9223372036854775807", 2**63 - 1),
+        ("9223372036854775808", "9223372036854775808"),
+        ("1e999", "1e999"),
     ],
 )
 def test_scalars_follow_the_core_schema_of_yaml_1_2(text: str, value: Any) -> None:
