@@ -90,7 +90,7 @@ def write_broker(connection: sqlite3.Connection, world: World) -> dict[str, int]
 
 
 def _brokers(rng: Random, world: World) -> list[Broker]:
-    chosen = rng.sample(world.people, min(world.sizes.brokers, len(world.people)))
+    chosen = rng.sample([person for person in world.people if person.is_adult], world.sizes.brokers)
     return [
         Broker(f"B{number:06d}", person.name, person.mobile, rng.choice(vocabulary.BROKER_COMPANIES))
         for number, person in enumerate(chosen, start=1)

@@ -8,6 +8,8 @@ from examples.estate import dirt, vocabulary
 from examples.estate.tables import Row
 from examples.estate.world import CHINA_AHEAD, LAST_MOMENT, Deal, Lead, World, moment
 
+MONTHS = timedelta(days=180)
+"""How long a consultant follows a client up."""
 AGENT_PHONES = ("13800001111", "13900002222", "18800003333")
 """Agents who enter their own number for their clients: each stands on many leads."""
 
@@ -72,7 +74,8 @@ def _budget(rng: Random) -> str | None:
 def follow_ups(world: World) -> Iterator[Row]:
     """Rows of FollowUp, numbered in the order of time."""
     rng = Random(f"{world.seed}:follow-ups")
-    visits = [(moment(rng, lead.created), lead) for lead in rng.choices(world.leads, k=world.sizes.follow_ups)]
+    leads = rng.choices(world.leads, k=world.sizes.follow_ups)
+    visits = [(moment(rng, lead.created, min(LAST_MOMENT, lead.created + MONTHS)), lead) for lead in leads]
     visits.sort(key=lambda visit: (visit[0], visit[1].customer_id))
     for number, (at, lead) in enumerate(visits, start=1):
         consultant = lead.consultant if rng.random() < 0.9 else rng.choice(vocabulary.CONSULTANTS)

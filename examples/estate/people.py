@@ -9,6 +9,7 @@ from examples.estate import vocabulary
 
 WEIGHTS: Final = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 CHECK_CHARACTERS: Final = "10X98765432"
+ADULT_BORN: Final = 2002
 RARE_NAMES: Final = 0.025
 
 
@@ -28,6 +29,11 @@ class Person:
     openid: str
     city: str
     address: str
+
+    @property
+    def is_adult(self) -> bool:
+        """Old enough to buy, own and recommend in all the years that the estate covers."""
+        return self.born.year <= ADULT_BORN
 
 
 def check_character(first_17: str) -> str:

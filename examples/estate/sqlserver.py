@@ -1,6 +1,7 @@
 """The sales system in a real SQL Server: loads the generated tables there once, and lets the drip change them."""
 
 import asyncio
+import importlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -88,7 +89,7 @@ class SqlServerStore:
 
     def _transaction(self, work: Callable[[Any], Result]) -> Result:
         try:
-            import pyodbc  # type: ignore[import-not-found]
+            pyodbc: Any = importlib.import_module("pyodbc")
         except ImportError as error:
             raise StoreError("--sqlserver needs unixODBC: install the package unixodbc") from error
         try:

@@ -105,7 +105,7 @@ def moment(rng: Random, first: datetime, last: datetime = LAST_MOMENT) -> dateti
 
 def make_world(seed: int, sizes: Sizes) -> World:
     """The whole estate for `seed`; the same seed and sizes give the same world on every machine."""
-    people = make_people(seed, max(40, round(sizes.customers * 1.3), sizes.owners * 2, round(sizes.members * 1.2)))
+    people = make_people(seed, max(40, round(sizes.customers * 1.5), sizes.owners * 2, round(sizes.members * 1.2)))
     rooms = _rooms(Random(f"{seed}:rooms"), sizes)
     leads = _leads(Random(f"{seed}:leads"), sizes, people)
     deals = _deals(Random(f"{seed}:deals"), sizes, leads, rooms)
@@ -143,7 +143,7 @@ def _rooms(rng: Random, sizes: Sizes) -> list[Room]:
 def _leads(rng: Random, sizes: Sizes, people: list[Person]) -> list[Lead]:
     doubles = sizes.customers * 6 // 100
     leads: list[Lead] = []
-    for person in rng.sample(people, sizes.customers - doubles):
+    for person in rng.sample([person for person in people if person.is_adult], sizes.customers - doubles):
         near = [index for index, project in enumerate(vocabulary.PROJECTS) if project[2] == person.city]
         lead = Lead(
             customer_id="",
@@ -175,7 +175,8 @@ def _deals(rng: Random, sizes: Sizes, leads: list[Lead], rooms: list[Room]) -> l
         room = free[project].pop()
         amount = round(room.price * rng.uniform(0.93, 1.0))
         status = rng.choices(("已签约", "认购", "已退房"), (80, 14, 6))[0]
-        deals.append(Deal(lead, room, status, amount, moment(rng, lead.created)))
+        signed = moment(rng, lead.created, min(LAST_MOMENT, lead.created + timedelta(days=240)))
+        deals.append(Deal(lead, room, status, amount, signed))
     return deals
 
 
@@ -191,7 +192,8 @@ def _ownerships(rng: Random, sizes: Sizes, people: list[Person], rooms: list[Roo
     others = rng.sample([room for room in rooms if room.room_id not in taken], len(rooms) - len(taken))
     owning = {ownership.person.number for ownership in ownerships}
     # The first phases were sold before the sales system existed: their owners are known to property management only.
-    early = rng.sample([person for person in people if person.number not in owning], len(people) - len(owning))
+    early = [person for person in people if person.is_adult and person.number not in owning]
+    rng.shuffle(early)
     missing = max(0, sizes.owners - len(ownerships))
     for person, room in list(zip(early, others, strict=False))[:missing]:
         kind = "二手" if rng.random() < 0.15 else "独有"
