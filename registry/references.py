@@ -1,0 +1,41 @@
+"""Who refers to a declared resource: what stands in the way of deleting it. Pure."""
+
+from collections.abc import Callable, Iterator
+
+from config.model import Platform
+
+
+def referrers(kind: str, name: str, platform: Platform) -> list[str]:
+    """The resources that name this one, such as `app shop`, in the order of the model; empty when it may go."""
+    find = _BY_KIND.get(kind)
+    return list(find(name, platform)) if find else []
+
+
+def _of_plan(name: str, platform: Platform) -> Iterator[str]:
+    return (f"app {app}" for app, body in platform.apps.items() if body.plan == name)
+
+
+def _of_proxy(name: str, platform: Platform) -> Iterator[str]:
+    return (f"app {app}" for app, body in platform.apps.items() if body.proxy == name)
+
+
+def _of_source(name: str, platform: Platform) -> Iterator[str]:
+    for service, body in platform.services.items():
+        is_dataset_of_it = (body.dataset or "").startswith(f"{name}.")
+        if is_dataset_of_it or (body.call is not None and body.call.source == name):
+            yield f"service {service}"
+    yield from (f"job {job}" for job, body in platform.jobs.items() if body.dataset.startswith(f"{name}."))
+
+
+def _of_service(name: str, platform: Platform) -> Iterator[str]:
+    for app, body in platform.apps.items():
+        if any(scope.partition(":")[0] == name for scope in body.scopes):
+            yield f"app {app}"
+
+
+_BY_KIND: dict[str, Callable[[str, Platform], Iterator[str]]] = {
+    "plan": _of_plan,
+    "proxy": _of_proxy,
+    "source": _of_source,
+    "service": _of_service,
+}

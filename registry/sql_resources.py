@@ -1,0 +1,161 @@
+"""core.stores.Resources on a SQL database: resources, the audit and the revision that counts every change.
+
+The tables are made at the first use, so that a node can start while the database is down.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Literal
+
+from core.clock import epoch_ms
+from core.database import Database, Session
+from core.errors import Conflict, NotFound
+from core.stores import AuditEntry, Edit, Resource
+from registry.changes import RevisionMoved, VersionedResources
+
+_REVISION, _RESOURCE, _AUDIT = "resource_revision", "resource", "resource_audit"
+_COLUMNS = ("kind", "name", "body", "version", "changed_ms")
+_AUDIT_COLUMNS = ("revision", "at_ms", "actor", "action", "kind", "name", "before_body", "after_body")
+
+
+def _packed(body: dict[str, Any] | None) -> str | None:
+    return None if body is None else json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+
+
+def _unpacked(text: str | None) -> dict[str, Any] | None:
+    return None if text is None else json.loads(text)
+
+
+class SqlResources:
+    """Every edit takes the next revision, and a resource's `version` is the revision that changed it last: a resource that was
+    deleted and made again never has a version that was seen before.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._is_prepared = False
+        self._preparing = asyncio.Lock()
+        q = database.dialect.quote
+        self._revision, self._resource, self._audit = q(_REVISION), q(_RESOURCE), q(_AUDIT)
+        self._columns = ", ".join(map(q, _COLUMNS))
+        self._audit_columns = ", ".join(map(q, _AUDIT_COLUMNS))
+
+    async def _prepare(self) -> None:
+        if self._is_prepared:
+            return
+        async with self._preparing:
+            if not self._is_prepared:
+                await self._make_tables()
+                self._is_prepared = True
+
+    async def _make_tables(self) -> None:
+        c = self._database.dialect.column
+        async with self._database.transaction() as session:
+            for statement in (
+                f"CREATE TABLE IF NOT EXISTS {self._revision} (id {c('integer')} PRIMARY KEY, revision {c('integer')} NOT NULL)",
+                f"CREATE TABLE IF NOT EXISTS {self._resource} (kind {c('key')} NOT NULL, name {c('key')} NOT NULL,"
+                f" body {c('text')} NOT NULL, version {c('integer')} NOT NULL, changed_ms {c('integer')} NOT NULL,"
+                " PRIMARY KEY (kind, name))",
+                f"CREATE TABLE IF NOT EXISTS {self._audit} (revision {c('integer')} PRIMARY KEY, at_ms {c('integer')} NOT NULL,"
+                f" actor {c('text')} NOT NULL, action {c('key')} NOT NULL, kind {c('key')} NOT NULL, name {c('key')} NOT NULL,"
+                f" before_body {c('text')}, after_body {c('text')})",
+            ):
+                await session.execute(statement)
+            if not await session.query(f"SELECT id FROM {self._revision}"):  # noqa: S608  # our own quoted name
+                with suppress(Conflict):  # another node was faster
+                    await session.execute(f"INSERT INTO {self._revision} (id, revision) VALUES (1, 0)")  # noqa: S608
+
+    async def revision(self) -> int:
+        await self._prepare()
+        rows = await self._database.query(f"SELECT revision FROM {self._revision}")  # noqa: S608
+        return int(rows[0][0])
+
+    async def all(self) -> tuple[int, list[Resource]]:
+        """In one statement, which both databases answer from one moment. Sorted by kind and name."""
+        await self._prepare()
+        rows = await self._database.query(
+            f"SELECT r.revision, x.kind, x.name, x.body, x.version, x.changed_ms FROM {self._revision} r"  # noqa: S608
+            f" LEFT JOIN {self._resource} x ON r.id = 1 ORDER BY x.kind, x.name"
+        )
+        return int(rows[0][0]), [_resource(row[1:]) for row in rows if row[1] is not None]
+
+    async def get(self, kind: str, name: str) -> Resource | None:
+        await self._prepare()
+        rows = await self._database.query(
+            f"SELECT {self._columns} FROM {self._resource} WHERE kind = ? AND name = ?",  # noqa: S608
+            (kind, name),
+        )
+        return _resource(rows[0]) if rows else None
+
+    async def commit(self, edits: Sequence[Edit], *, actor: str, at: int | None = None) -> int:
+        """See the protocol. RevisionMoved (a Conflict) where `at` is given and anything has changed since that revision."""
+        await self._prepare()
+        async with self._database.transaction() as session:
+            # The counter's row is taken first: it makes this writer the only one on MariaDB too.
+            await session.execute(f"UPDATE {self._revision} SET revision = revision + ? WHERE id = 1", (len(edits),))  # noqa: S608
+            rows = await session.query(f"SELECT revision FROM {self._revision} WHERE id = 1")  # noqa: S608
+            after = int(rows[0][0])
+            if at is not None and at != after - len(edits):
+                raise RevisionMoved(f"the registry has changed since revision {at}; read again, then decide")
+            for revision, edit in enumerate(edits, after - len(edits) + 1):
+                await self._apply(session, edit, revision=revision, actor=actor)
+        return after
+
+    async def _apply(self, session: Session, edit: Edit, *, revision: int, actor: str) -> None:
+        at_ms = epoch_ms()
+        rows = await session.query(
+            f"SELECT {self._columns} FROM {self._resource} WHERE kind = ? AND name = ?",  # noqa: S608
+            (edit.kind, edit.name),
+        )
+        old = _resource(rows[0]) if rows else None
+        _check_expected(edit, old)
+        if edit.body is None:
+            await session.execute(f"DELETE FROM {self._resource} WHERE kind = ? AND name = ?", (edit.kind, edit.name))  # noqa: S608
+        else:
+            upsert = self._database.dialect.upsert(_RESOURCE, _COLUMNS, ("kind", "name"))
+            await session.execute(upsert, (edit.kind, edit.name, _packed(edit.body), revision, at_ms))
+        before = old.body if old else None
+        entry = (revision, at_ms, actor, _action(before, edit.body), edit.kind, edit.name, _packed(before), _packed(edit.body))
+        marks = ", ".join("?" * len(_AUDIT_COLUMNS))
+        await session.execute(f"INSERT INTO {self._audit} ({self._audit_columns}) VALUES ({marks})", entry)  # noqa: S608
+
+    async def audit(self, *, before: int | None = None, limit: int = 100) -> list[AuditEntry]:
+        await self._prepare()
+        condition, params = ("WHERE revision < ?", (before, limit)) if before is not None else ("", (limit,))
+        rows = await self._database.query(
+            f"SELECT {self._audit_columns} FROM {self._audit} {condition} ORDER BY revision DESC LIMIT ?",  # noqa: S608
+            params,
+        )
+        return [_audit_entry(row) for row in rows]
+
+
+def _resource(row: Sequence[Any]) -> Resource:
+    kind, name, body, version, changed_ms = row
+    return Resource(kind, name, json.loads(body), version, changed_ms)
+
+
+def _audit_entry(row: Sequence[Any]) -> AuditEntry:
+    revision, at_ms, actor, action, kind, name, before, after = row
+    return AuditEntry(revision, at_ms, actor, action, kind, name, _unpacked(before), _unpacked(after))
+
+
+def _action(before: dict[str, Any] | None, after: dict[str, Any] | None) -> Literal["create", "update", "delete"]:
+    if after is None:
+        return "delete"
+    return "create" if before is None else "update"
+
+
+def _check_expected(edit: Edit, old: Resource | None) -> None:
+    """`expected` 0 stands for: it must not exist yet."""
+    version = old.version if old else 0
+    if edit.expected is not None and edit.expected != version:
+        state = f"is at version {version}" if old else "does not exist"
+        raise Conflict(f"{edit.kind} {edit.name} {state}, not at version {edit.expected}; read it again, then decide")
+    if edit.body is None and old is None:
+        raise NotFound(f"there is no {edit.kind} {edit.name}")
+
+
+def _conforms(resources: SqlResources) -> VersionedResources:
+    return resources
