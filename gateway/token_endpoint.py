@@ -3,12 +3,12 @@
 import base64
 import binascii
 import hmac
-import time
 from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
 
 from core.cache import Limiter, Rate
+from core.clock import epoch_ms
 from core.errors import Limited, PlatformError, Unauthenticated
 from core.http import Request, Response
 from gateway.stages.authorise import Admission
@@ -68,11 +68,8 @@ class TokenEndpoint:
     def _authenticated(self, key: str, secret: str) -> str:
         """The app's name. Every live secret is compared, in constant time, and an unknown key costs the same."""
         credential = self._credentials.get(key)
-        now_ms = time.time() * 1000
         is_app = credential is not None and credential.owner_kind == "app"
-        secrets = (
-            [s.secret.reveal() for s in credential.secrets if s.expires_ms is None or s.expires_ms > now_ms] if credential else []
-        )
+        secrets = [live.reveal() for live in credential.live(epoch_ms())] if credential else []
         matches = [hmac.compare_digest(live.encode(), secret.encode()) for live in secrets or [_NOBODY]]
         if credential is None or not is_app or not any(matches):
             raise _Refused("invalid_client", "AppKey or AppSecret is wrong", 401)

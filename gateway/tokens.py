@@ -4,9 +4,8 @@ import time
 from collections.abc import Iterable
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from core.errors import Unauthenticated, Unavailable
+from core.errors import ConfigError, Unauthenticated, Unavailable
 from core.ids import new_id
 from gateway.identity import Identity
 from registry.snapshot import Snapshot
@@ -21,15 +20,17 @@ class Tokens:
     """Makes and verifies the tokens of one snapshot."""
 
     def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
         self._credentials = snapshot.credentials
-        self._signing = snapshot.signing_key
         self._keys = snapshot.verification_keys
 
     def make(self, app: str, key: str, scopes: Iterable[str]) -> str:
         """A token for `LIFETIME_S` seconds. Unavailable before the platform has made its first signing key."""
-        if self._signing is None:
-            raise Unavailable("this node has no signing key yet; try again in a moment")
         now = int(time.time())
+        try:
+            signing = self._snapshot.signing_key(now * 1000)
+        except ConfigError as error:
+            raise Unavailable("this node has no signing key yet; try again in a moment") from error
         claims = {
             "iss": ISSUER,
             "aud": AUDIENCE,
@@ -40,13 +41,12 @@ class Tokens:
             "exp": now + LIFETIME_S,
             "jti": new_id(),
         }
-        private: Ed25519PrivateKey = self._signing.private
-        return jwt.encode(claims, private, algorithm=_ALGORITHM, headers={"kid": self._signing.kid, "typ": "at+jwt"})
+        return jwt.encode(claims, signing.private, algorithm=_ALGORITHM, headers={"kid": signing.kid, "typ": "at+jwt"})
 
     def verify(self, token: str) -> tuple[Identity, float]:
         """Identity and expiry. The algorithm is pinned before anything of the token is believed; `aud` and `iss` are required."""
         try:
-            public: Ed25519PublicKey = self._keys[jwt.get_unverified_header(token)["kid"]]
+            public = self._keys[jwt.get_unverified_header(token)["kid"]]
             claims = jwt.decode(
                 token,
                 public,

@@ -19,8 +19,11 @@ from exchange.replay import Replay
 from exchange.services.writes import STUCK_AFTER_MS, Completion, recover
 from exchange.sinks import MirrorSink
 from gateway.traffic import Traffic
-from registry.snapshot import Snapshot, SnapshotFile, SnapshotWatcher
-from server.child import Child, run
+from registry.snapshot import Snapshot
+from registry.snapshot_file import SnapshotFile
+from registry.snapshot_watcher import SnapshotWatcher
+from server import child as process
+from server.child import Child
 from server.console_server import Access, open_access, serve_console
 from server.data_services import make_services, make_tiers, prepare_mirror
 from server.heartbeat import beat
@@ -39,7 +42,7 @@ class _Office:
 
     def __init__(self, parts: Parts, child: Child) -> None:
         self.parts = parts
-        self.pool = SourcePool(parts.adapters, parts.vault.open, parts.clock, child.tasks)
+        self.pool = SourcePool(parts.adapters, parts.clock, child.tasks)
         self.tiers = make_tiers(parts)
         self.runner = JobRunner(
             connections=self.pool.get,
@@ -133,4 +136,4 @@ async def _tell_first_load(child: Child, office: _Office) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main, process="back-office"))
+    sys.exit(process.run(main, process="back-office"))

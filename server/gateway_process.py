@@ -7,12 +7,14 @@ import structlog
 
 from core.bus import Reader, Subscription
 from core.errors import PlatformError
-from exchange.sinks import CHANGED_PATTERN
 from exchange.services.tiers import Tiers
+from exchange.sinks import CHANGED_PATTERN
 from gateway.listener import Listener
 from gateway.pipeline import Gateway, compose
 from gateway.traffic import Traffic
-from registry.snapshot import Snapshot, SnapshotFile, SnapshotWatcher
+from registry.snapshot import Snapshot
+from registry.snapshot_file import SnapshotFile
+from registry.snapshot_watcher import SnapshotWatcher
 from server.child import Child, run
 from server.data_services import make_services, make_tiers, prepare_mirror
 from server.heartbeat import beat
@@ -27,7 +29,7 @@ class _Worker:
 
     def __init__(self, parts: Parts, child: Child) -> None:
         self._parts = parts
-        self.pool = SourcePool(parts.adapters, parts.vault.open, parts.clock, child.tasks)
+        self.pool = SourcePool(parts.adapters, parts.clock, child.tasks)
         self.tiers = make_tiers(parts)
         self.gateway = Gateway()
         self.revision = 0

@@ -11,8 +11,9 @@ from bus.embedded import EmbeddedTransport
 from bus.rabbitmq import RabbitTransport
 from cache.limiter_memory import MemoryLimiter
 from cache.limiter_redis import RedisLimiter
-from cache.memory import MemoryCache
-from cache.redis import RedisCache
+from cache.memory import MemorySharedCache
+from cache.redis import RedisSharedCache
+from cache.redis_connection import RedisConnection
 from config.settings import Settings
 from core.adapter import Adapter
 from core.bus import Transport
@@ -30,6 +31,8 @@ from storage.mirror import SqlMirror
 from storage.mysql import open_mysql
 from storage.quarantine import SqlQuarantine
 from storage.sqlite import open_sqlite
+
+_EMBEDDED_CACHE_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ async def _health(check: Callable[[], Awaitable[object]]) -> str:
 async def open_parts(settings: Settings, stack: AsyncExitStack, *, role: str) -> Parts:
     """Open all parts; they close with the stack, in reverse order. Raises PlatformError that names the part."""
     assert settings.master_key is not None
+    cache, limits = _cache_and_limits(settings, stack)
     _writable(settings.data_dir)
     database, mirror_database = await _databases(settings, stack)
     node = node_name(settings.data_dir, role)
@@ -101,10 +105,10 @@ async def open_parts(settings: Settings, stack: AsyncExitStack, *, role: str) ->
         quarantine=SqlQuarantine(database),
         journal=SqlJournal(database),
         bus=await _bus(settings, stack, node),
-        cache=_cache(settings, stack),
-        limits=_limits(settings, stack),
+        cache=cache,
+        limits=limits,
     )
-    for store in (parts.resources, parts.nodes, parts.job_states, parts.quarantine, parts.journal):
+    for store in (parts.job_states, parts.quarantine, parts.journal):
         await store.prepare()
     return parts
 
@@ -144,21 +148,16 @@ async def _bus(settings: Settings, stack: AsyncExitStack, node: str) -> Transpor
     return bus
 
 
-def _cache(settings: Settings, stack: AsyncExitStack) -> SharedCache:
-    address = settings.cache.reveal()
-    cache: SharedCache = MemoryCache() if address == "memory" else RedisCache(address)
-    stack.push_async_callback(cache.close)
-    return cache
-
-
-def _limits(settings: Settings, stack: AsyncExitStack) -> Limits:
+def _cache_and_limits(settings: Settings, stack: AsyncExitStack) -> tuple[SharedCache, Limits]:
     address = settings.cache.reveal()
     local = MemoryLimiter()
     if address == "memory":
-        return Limits(local, local)
-    shared = RedisLimiter(address)
-    stack.push_async_callback(shared.close)
-    return Limits(shared, local)
+        return MemorySharedCache(max_bytes=_EMBEDDED_CACHE_BYTES), Limits(local, local)
+    connection = RedisConnection(address)
+    cache, limiter = RedisSharedCache(connection), RedisLimiter(connection)
+    stack.push_async_callback(cache.close)
+    stack.push_async_callback(limiter.close)
+    return cache, Limits(limiter, local)
 
 
 def node_name(data_dir: Path, role: str) -> str:

@@ -1,12 +1,16 @@
 """The sample's declarations and app: applied through the registry as any operator's would be."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from msgspec import Struct
 
 from config.load import load_platform
+from core.adapter import Adapter
 from core.errors import ConfigError
-from registry.credentials import Credentials, Issued
+from registry.credentials import Credentials
 from registry.registry import Registry
-from server.estate import PLATFORM
+from server.estate import PLATFORM, has_odbc
 
 APP = "sample-app"
 _ACTOR = "sample"
@@ -19,12 +23,22 @@ class SampleApp(Struct):
     secret: str
 
 
-async def apply_sample(registry: Registry, credentials: Credentials, variables: dict[str, str], adapters: dict) -> SampleApp:  # type: ignore[type-arg]
+async def apply_sample(
+    registry: Registry, credentials: Credentials, variables: Mapping[str, str], adapters: Mapping[str, Adapter]
+) -> SampleApp:
     """Declare the estate's sources, services and jobs. The app keeps its credential over restarts."""
     if not PLATFORM.exists():
         raise ConfigError(f"{PLATFORM} is missing from this checkout")
     document = load_platform(PLATFORM, variables, adapters)
+    if not has_odbc():
+        _sales_over_mysql(document["sources"]["sales"])
     await registry.apply(document, actor=_ACTOR)
     known = await credentials.of("app", APP)
-    issued: Issued = await credentials.reveal(known[0]) if known else await credentials.issue("app", APP, actor=_ACTOR)
+    issued = await credentials.reveal(known[0].key) if known else await credentials.issue("app", APP, actor=_ACTOR)
     return SampleApp(issued.key, issued.secret.reveal())
+
+
+def _sales_over_mysql(sales: dict[str, Any]) -> None:
+    """Without unixODBC the estate offers its sales system over MySQL's protocol; the datasets stay as they are."""
+    sales["adapter"] = "mysql"
+    sales["settings"].pop("encrypt")

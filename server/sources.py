@@ -1,26 +1,21 @@
 """The connections of a process: one guarded connection a source, opened when it is first used, replaced when it changes."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
-import structlog
-
-from config.load import source_settings
+from adapters.guarded import guarded
 from config.model import Platform, Source
+from config.types import convert
 from core.adapter import Adapter, Connection
 from core.clock import Clock
-from core.errors import NotFound
+from core.errors import ConfigError, NotFound
 from core.supervise import Tasks
-from adapters.guarded import guarded
-
-_log = structlog.get_logger("server.sources")
 
 
 class SourcePool:
     """`get` is what the exchange calls `Connections`. Nothing connects before it is asked to work."""
 
-    def __init__(self, adapters: dict[str, Adapter], unseal: Callable[[str], str], clock: Clock, tasks: Tasks) -> None:
+    def __init__(self, adapters: Mapping[str, Adapter], clock: Clock, tasks: Tasks) -> None:
         self._adapters = adapters
-        self._unseal = unseal
         self._clock = clock
         self._tasks = tasks
         self._declared: dict[str, Source] = {}
@@ -41,8 +36,10 @@ class SourcePool:
         source = self._declared.get(name)
         if source is None:
             raise NotFound(f"there is no source {name}")
-        settings = source_settings(source, self._adapters, self._unseal)
-        inner = self._adapters[source.adapter].open(settings)
+        adapter = self._adapters.get(source.adapter)
+        if adapter is None:
+            raise ConfigError(f"source {name}: this node has no adapter {source.adapter}; name its module in `plugins`")
+        inner = adapter.open(convert(source.settings, adapter.settings))
         connection = self._open[name] = guarded(inner, source.guard, self._clock, name)
         return connection
 

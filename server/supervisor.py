@@ -148,20 +148,20 @@ class Node:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stopping.set)
-        watches: list[asyncio.Task[None]] = []
+        status = 0
         try:
             async with asyncio.TaskGroup() as group:
                 for process in self._processes:
                     await process.start()
-                    watches.append(group.create_task(process.watch(), name=process.name))
+                    group.create_task(process.watch(), name=process.name)
                 group.create_task(self._live(), name="node")
         except* PlatformError as errors:
             for error in errors.exceptions:
                 print(f"zhiyun: {error.detail if isinstance(error, PlatformError) else error}", file=sys.stderr)
-            return 1
+            status = 1
         finally:
             await self._end()
-        return 0
+        return status
 
     async def _live(self) -> None:
         """Come up, then wait for the end."""
