@@ -8,8 +8,8 @@ from typing import Final
 
 SYSTEMS: Final = ("sales", "property", "member", "callcentre", "marketing")
 USERS: Final = {
-    "sales": "sales_reader",
-    "property": "property_reader",
+    "sales": "sales_app",
+    "property": "property_app",
     "member": "member_api",
     "callcentre": "callcentre",
 }

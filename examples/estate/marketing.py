@@ -13,9 +13,9 @@ from aiohttp.typedefs import Handler, Middleware
 from examples.estate.generate_marketing import to_json
 
 MAX_BYTES: Final = 64 * 1024
-MAX_LIMIT: Final = 500
-FIELDS: Final[dict[str, type]] = {"channels": list, "interests": list, "do_not_disturb": str, "consent": bool}
-"""The fields of a preference that a PUT gives, all of them; `customer_id` may be repeated."""
+MAX_LIMIT: Final = 1000
+DEFAULTS: Final[dict[str, Any]] = {"channels": [], "interests": [], "do_not_disturb": "", "consent": False}
+"""The fields of a preference, and what a PUT means that leaves one out; `customer_id` may be repeated."""
 
 
 class Marketing:
@@ -137,17 +137,17 @@ def _preference(raw: bytes, customer_id: str) -> dict[str, Any]:
         given = None
     if not isinstance(given, dict) or given.pop("customer_id", customer_id) != customer_id:
         raise _error(web.HTTPBadRequest, "invalid_body", "the body must be a JSON object of this customer")
-    wrong = sorted(set(given) ^ set(FIELDS)) or sorted(name for name in FIELDS if not _is_valid(name, given[name]))
+    wrong = sorted(name for name, value in given.items() if not _is_valid(name, value))
     if wrong:
-        message = f"missing, unknown or of the wrong type: {', '.join(wrong)[:200]}; expected {', '.join(FIELDS)}"
+        message = f"unknown or of the wrong type: {', '.join(wrong)[:200]}; there are {', '.join(DEFAULTS)}"
         raise _error(web.HTTPBadRequest, "invalid_body", message)
-    return {name: given[name] for name in FIELDS}
+    return {**DEFAULTS, **given}
 
 
 def _is_valid(name: str, value: object) -> bool:
     if isinstance(value, list):
-        return FIELDS[name] is list and all(isinstance(item, str) for item in value)
-    return type(value) is FIELDS[name]
+        return isinstance(DEFAULTS.get(name), list) and all(isinstance(item, str) for item in value)
+    return name in DEFAULTS and type(value) is type(DEFAULTS[name])
 
 
 def _check_preconditions(request: web.Request, current: str | None) -> None:

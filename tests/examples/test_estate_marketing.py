@@ -43,6 +43,13 @@ async def test_campaigns_are_paged_by_number(client: TestClient[Any, Any]) -> No
     assert page["data"][0]["campaign_id"] == "C0006"
 
 
+async def test_a_field_that_a_put_leaves_out_has_its_default(client: TestClient[Any, Any]) -> None:
+    async with client.put(NEW, json={"customer_id": "K9999999", "interests": ["地铁"]}) as response:
+        assert response.status == 201
+        body = await response.json()
+    assert (body["interests"], body["channels"], body["consent"]) == (["地铁"], [], False)
+
+
 async def test_preferences_are_written_with_etags(client: TestClient[Any, Any]) -> None:
     async with client.get(NEW) as response:
         assert response.status == 404
@@ -81,7 +88,7 @@ async def test_without_the_key_everything_is_401(client: TestClient[Any, Any]) -
 
 @pytest.mark.parametrize(
     "path",
-    ["/api/events?limit=0", "/api/events?limit=501", "/api/events?after=x", "/api/events?after=١", "/api/campaigns?page=0"],
+    ["/api/events?limit=0", "/api/events?limit=1001", "/api/events?after=x", "/api/events?after=١", "/api/campaigns?page=0"],
 )
 async def test_bad_parameters_are_named(client: TestClient[Any, Any], path: str) -> None:
     async with client.get(path) as response:
@@ -94,7 +101,7 @@ async def test_bad_parameters_are_named(client: TestClient[Any, Any], path: str)
     [
         b"{",
         b"[]",
-        b'{"channels": []}',
+        b'{"colour": "red"}',
         b'{"customer_id": "K1", "channels": [], "interests": [], "do_not_disturb": "", "consent": true}',
         b'{"channels": [1], "interests": [], "do_not_disturb": "", "consent": true}',
         b'{"channels": [], "interests": [], "do_not_disturb": "", "consent": 1}',
