@@ -34,12 +34,13 @@ class Answer(Struct, frozen=True):
 
 
 class Write(Struct, frozen=True):
-    """A keyed write: `changes` None deletes. `expected` is the ETag from If-Match; `idempotency_key` is required."""
+    """A keyed write: `changes` None deletes. `expected` is the ETag from If-Match; `is_new` refuses a key that exists."""
 
     key: str
     changes: Record | None
     idempotency_key: str
     expected: str | None = None
+    is_new: bool = False
 
 
 class DataService(Protocol):

@@ -27,16 +27,16 @@ class SqlJournal:
             await session.execute(self._database.dialect.index("journal", "step", "key"))
 
     async def accept(self, entry: JournalEntry) -> JournalEntry:
-        once = hashlib.sha256(f"{entry.app}\0{entry.idempotency_key}".encode()).hexdigest()
+        once = _once(entry.app, entry.idempotency_key)
         values = (entry.id, once, entry.step, entry.at_ms, msgspec.msgpack.encode(entry))
         try:
             async with self._database.transaction() as session:
                 await session.execute("INSERT INTO journal (id, once, step, at_ms, body) VALUES (?, ?, ?, ?, ?)", values)
         except Conflict:
-            rows = await self._database.query("SELECT body, step FROM journal WHERE once = ?", (once,))
-            if not rows:
+            known = await self.find(entry.app, entry.idempotency_key)
+            if known is None:
                 raise
-            return _entry(*rows[0])
+            return known
         return entry
 
     async def advance(self, entry_id: str, step: JournalStep, *, answer: bytes = b"") -> None:
@@ -49,9 +49,13 @@ class SqlJournal:
             sql = "UPDATE journal SET step = ?, body = ? WHERE id = ?"
             await session.execute(sql, (step, msgspec.msgpack.encode(moved), entry_id))
 
-    async def get(self, entry_id: str) -> JournalEntry | None:
-        rows = await self._database.query("SELECT body, step FROM journal WHERE id = ?", (entry_id,))
+    async def find(self, app: str, idempotency_key: str) -> JournalEntry | None:
+        rows = await self._database.query("SELECT body, step FROM journal WHERE once = ?", (_once(app, idempotency_key),))
         return _entry(*rows[0]) if rows else None
+
+    async def withdraw(self, entry_id: str) -> None:
+        async with self._database.transaction() as session:
+            await session.execute("DELETE FROM journal WHERE id = ? AND step = 'accepted'", (entry_id,))
 
     async def open(self, *, older_than_ms: int, limit: int = 100) -> list[JournalEntry]:
         sql = "SELECT body, step FROM journal WHERE step IN ('accepted', 'applied') AND at_ms < ? ORDER BY at_ms LIMIT ?"
@@ -60,6 +64,10 @@ class SqlJournal:
     async def trim(self, *, older_than_ms: int) -> int:
         async with self._database.transaction() as session:
             return await session.execute("DELETE FROM journal WHERE step IN ('done', 'refused') AND at_ms < ?", (older_than_ms,))
+
+
+def _once(app: str, idempotency_key: str) -> str:
+    return hashlib.sha256(f"{app}\0{idempotency_key}".encode()).hexdigest()
 
 
 def _entry(body: bytes, step: JournalStep) -> JournalEntry:
