@@ -8,13 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from core.errors import NotConnected, PlatformError, Unavailable
+import msgspec
+
+from core.errors import InvalidInput, NotConnected, PlatformError, Unavailable
 from core.supervise import Tasks
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 _BUSY_TIMEOUT_S = 10.0
 _MAX_BATCH = 512
+_DAMAGED = "database_damaged"
 _Outcome = tuple[Any, PlatformError | None]
 
 
@@ -25,11 +28,13 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise Unavailable(f"the bus's file {path}: {error}{_advice(str(error))}") from error
-    except sqlite3.DatabaseError as error:
+    except sqlite3.DataError as error:
+        raise InvalidInput(f"the bus can't store this: {error}") from error
+    except (sqlite3.DatabaseError, msgspec.DecodeError) as error:
         raise Unavailable(
             f"the bus's file {path} is damaged or no SQLite database ({error}); nothing was deleted: "
             "restore it from a backup, or move it away together with its -wal and -shm files and start again with an empty bus",
-            code="database_damaged",
+            code=_DAMAGED,
         ) from error
 
 
@@ -124,9 +129,10 @@ class GroupCommit:
     def _commit(self, batch: list[_Job]) -> list[_Outcome]:
         try:
             return self._transact([job.work for job in batch], is_synced=any(job.is_synced for job in batch))
-        except Unavailable as error:
-            if len(batch) == 1:
-                return [(None, error)]
+        except PlatformError as error:
+            is_for_all = error.retry and error.specific_code != _DAMAGED  # locked or full: each alone would wait as long
+            if len(batch) == 1 or is_for_all:
+                return [(None, error)] * len(batch)
         # One of them can't be written: each on its own, so that it fails alone.
         return [outcome for job in batch for outcome in self._commit([job])]
 

@@ -6,7 +6,7 @@ readers wait.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import cast
 
 import aio_pika
@@ -24,7 +24,7 @@ from bus.rabbitmq_reader import RabbitReader
 from bus.topics import check_subscription, check_topics
 from core.bus import Channel, DeadLetter, Envelope, Reader, Subscription, Transport
 from core.clock import epoch_ms
-from core.errors import NotConnected, NotFound
+from core.errors import NotConnected, NotFound, PlatformError
 from core.ids import new_id
 
 _CONNECT_S = 10.0
@@ -149,10 +149,11 @@ class RabbitTransport:
     async def _start_reader(self, subscription: Subscription, channel: AbstractRobustChannel) -> RabbitReader:
         await channel.set_qos(prefetch_count=subscription.prefetch)
         if subscription.durable and self._directory is not None:
-            await self._directory.add(subscription, subscription.name)
+            self._directory.check(subscription)
             await self._declare(channel, layout.dead_queue(subscription.name), layout.dead_arguments())
             arguments = layout.subscription_arguments(subscription.name)
             queue = await channel.declare_queue(subscription.name, durable=True, arguments=arguments)
+            await self._directory.add(subscription, subscription.name)
         else:
             name = f"{subscription.name}.{self._node}.{new_id()}"
             queue = await channel.declare_queue(name, exclusive=True, auto_delete=True)
@@ -233,8 +234,9 @@ class RabbitTransport:
         """For the readers: close their channel, which gives back what is unsettled."""
         if self._is_closed:
             return  # the connection takes its channels with it
-        async with self._bounded():
-            await channel.close()
+        with suppress(PlatformError):  # no broker: it gives back what is unsettled by itself
+            async with self._bounded():
+                await channel.close()
 
     async def close(self) -> None:
         if self._is_closed:
@@ -243,7 +245,9 @@ class RabbitTransport:
         for reader in self._readers:
             await reader.close()
         if self._connection is not None:
-            await self._connection.close()
+            with suppress(PlatformError):
+                async with self._bounded():
+                    await self._connection.close()
 
 
 def _conforms(url: str) -> Transport:

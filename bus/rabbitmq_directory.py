@@ -50,15 +50,18 @@ class Directory:
         message = Message(msgspec.msgpack.encode(entry), delivery_mode=DeliveryMode.PERSISTENT)
         await self._channel.default_exchange.publish(message, DIRECTORY)
 
-    async def add(self, subscription: Subscription, queue: str) -> None:
-        """Make a queue known. Raises Conflict when the subscription's name reads something else."""
-        entry = Entry(subscription.name, subscription.pattern, subscription.channel, queue)
+    def check(self, subscription: Subscription) -> None:
+        """Raise Conflict when the subscription's name reads something else."""
         for known in self.entries:
-            if known.name == entry.name and (known.pattern, known.channel) != (entry.pattern, entry.channel):
+            if known.name == subscription.name and (known.pattern, known.channel) != (subscription.pattern, subscription.channel):
                 raise Conflict(
-                    f"subscription {known.name!r} already reads {known.pattern!r} of {known.channel}, not {entry.pattern!r} of "
-                    f"{entry.channel}: give the new one another name"
+                    f"subscription {known.name!r} already reads {known.pattern!r} of {known.channel}, not "
+                    f"{subscription.pattern!r} of {subscription.channel}: give the new one another name"
                 )
+
+    async def add(self, subscription: Subscription, queue: str) -> None:
+        """Make a queue known that has been declared."""
+        entry = Entry(subscription.name, subscription.pattern, subscription.channel, queue)
         if entry not in self.entries:
             await self._write(entry)
             self.entries.add(entry)

@@ -12,6 +12,7 @@ this process and forgotten with it.
 import asyncio
 import itertools
 import time
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -89,7 +90,8 @@ class RabbitReader:
             envelope = unpack(message.body)
         except msgspec.DecodeError as error:
             _logger.warning("a message that is no envelope was buried", subscription=self.subscription.name, error=str(error))
-            await self._broker.reject(message)
+            with suppress(PlatformError):  # the connection is gone: the broker delivers it again
+                await self._broker.reject(message)
             return
         self._window.add(next(self._numbers), _Held(message, envelope))
         self._news.set()

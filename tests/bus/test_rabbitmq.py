@@ -8,7 +8,7 @@ import pytest
 
 from bus.rabbitmq import RabbitTransport
 from core.bus import Subscription
-from core.errors import NotConnected, PlatformError, Unavailable
+from core.errors import Limited, NotConnected, PlatformError, Unavailable
 from tests.conformance.transport_suite import Open, TransportConformance, envelope, eventually, take, take_all
 from tests.servers.rabbitmq import RabbitMQBroker
 
@@ -44,6 +44,49 @@ async def test_a_broker_that_is_not_there_is_named_without_its_password(free_por
     with pytest.raises((NotConnected, Unavailable), match=f"127.0.0.1:{free_port}") as caught:
         await transport.open()
     assert "s3cret" not in caught.value.detail
+
+
+async def test_a_wrong_password_is_told_and_not_shown(rabbitmq_url: str) -> None:
+    transport = RabbitTransport(rabbitmq_url.replace("guest:guest", "guest:s3cret"), node="n")
+    with pytest.raises(NotConnected, match="password") as caught:
+        await transport.open()
+    assert "s3cret" not in caught.value.detail
+
+
+async def test_a_full_queue_refuses_and_takes_again_when_it_was_read(open_transport: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bus.rabbitmq_queues.MAX_QUEUE_BYTES", 20_000)
+    transport = await open_transport()
+    reader = await transport.subscribe(Subscription("mirror", "#", prefetch=1))
+    stored = 0
+
+    async def fill() -> None:
+        nonlocal stored
+        while stored < 100:
+            await transport.publish([envelope(stored, data=b"x" * 3000)])
+            stored += 1
+
+    with pytest.raises(Limited, match="full"):
+        await fill()
+    assert 5 <= stored < 20
+    assert await take_all(reader, stored) == [f"e{number}" for number in range(stored)]
+
+    async def takes_again() -> bool:
+        try:
+            await transport.publish([envelope(100)])
+        except Limited:
+            return False
+        return True
+
+    await eventually(takes_again)
+
+
+async def test_close_without_a_broker_ends(open_transport: Open, rabbitmq_server: RabbitMQBroker) -> None:
+    transport = await open_transport()
+    reader = await transport.subscribe(Subscription("mirror", "#"))
+    await asyncio.to_thread(rabbitmq_server.kill)
+    async with asyncio.timeout(15):
+        await reader.close()
+        await transport.close()
 
 
 async def test_a_long_retry_waits_at_the_broker(open_transport: Open, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
