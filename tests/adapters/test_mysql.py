@@ -1,8 +1,9 @@
 """MySQL's adapter against a real MariaDB."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
+from typing import Any, cast
 
 import aiomysql
 import pytest
@@ -11,8 +12,8 @@ from msgspec.structs import replace
 from adapters.mysql import ADAPTER
 from adapters.mysql_connections import Settings
 from core.adapter import Adapter
-from core.errors import DeadlineExceeded, Forbidden, InvalidInput, NotFound, PlatformError, Unavailable
-from core.records import Payload, Rows
+from core.errors import Forbidden, InvalidInput, NotConnected, NotFound
+from core.records import Cursor, Payload, Rows, Transaction
 from core.schema import Dataset
 from core.secret import Secret
 from tests.conformance.adapter_suite import (
@@ -91,3 +92,135 @@ async def harness(mariadb_database: MariaDBDatabase) -> MariaDBHarness:
 @pytest.mark.req("0.46")
 class TestMariaDB(ConnectionSuite, SourceSuite, LookupSuite, WriterSuite):
     """The conformance suites."""
+
+
+@pytest.mark.servers
+class TestMariaDBInParticular:
+    """What only a real server shows."""
+
+    async def test_zero_dates_and_exact_decimals_come_as_the_servers_text(self, harness: MariaDBHarness) -> None:
+        await harness.execute(
+            "CREATE TABLE odd (id int PRIMARY KEY, day date, moment datetime, amount decimal(30,10), length time, flag bit(1),"
+            " tiny tinyint(1), bytes varbinary(10), words text, made year, j json)"
+        )
+        await harness.execute("INSERT INTO odd (id) VALUES (2)")
+        await harness.execute(
+            "SET STATEMENT sql_mode='' FOR INSERT INTO odd VALUES (1, '0000-00-00', '0000-00-00 00:00:00',"
+            " '12345678901234567890.0123456789', '-01:02:03', b'1', 1, x'00ff', '𠮷%%', 2024, '[1]')"
+        )
+        names = ("id", "day", "moment", "amount", "length", "flag", "tiny", "bytes", "words", "made", "j")
+        dataset = Dataset(object="odd", key=("id",), fields=dict.fromkeys(names, "text"))
+        expected = [
+            *(1, "0000-00-00", "0000-00-00 00:00:00", "12345678901234567890.0123456789", "-01:02:03", 1, 1),
+            *(b"\x00\xff", "𠮷%", 2024, "[1]"),
+        ]
+        async with opened(harness) as source:
+            (transaction,) = await read_transactions(source, dataset)
+            assert cast(Rows, transaction.payload).rows == [expected, [2, *[None] * 10]]
+            found = await source.fetch(replace(dataset, fields={**dataset.fields, "id": "integer"}), {"id": 1})
+            assert list(found.rows[0]) == expected
+
+    async def test_a_zero_date_as_cursor_loses_no_row(self, harness: MariaDBHarness) -> None:
+        await harness.execute(
+            "SET STATEMENT sql_mode='' FOR INSERT INTO person VALUES (5, 'e', 1, '0000-00-00'), (6, 'f', 1, '0000-00-00'),"
+            " (7, 'g', 1, NULL), (8, 'h', 1, '2024-05-10 08:00:00')"
+        )
+        async with opened(harness) as source:
+            cursor: Cursor | None = None
+            numbers: list[int] = []
+            while transactions := await read_transactions(source, harness.dataset, cursor, batch_rows=1, stop_after=1):
+                numbers += [row[0] for row in cast(Rows, transactions[0].payload).rows]
+                cursor = transactions[0].cursor
+        assert numbers == [7, 5, 6, 8]
+
+    async def test_rows_of_several_packets_are_put_together(self, harness: MariaDBHarness, mariadb_server: MariaDBServer) -> None:
+        mariadb_server.execute("SET GLOBAL max_allowed_packet = 67108864")
+        await harness.execute("CREATE TABLE big (id int PRIMARY KEY, a longtext, b text)")
+        await harness.execute("INSERT INTO big VALUES (1, repeat('x', 300), 'y'), (2, repeat('长', 6000000), 'z'), (3, '', NULL)")
+        await harness.execute("INSERT INTO big VALUES (4, repeat('w', 16777215 - 12), ''), (5, repeat('v', 70000), 'end')")
+        dataset = Dataset(object="big", key=("id",), fields={"id": "integer", "a": "text", "b": "text"})
+        async with opened(harness) as source:
+            (transaction,) = await read_transactions(source, dataset)
+        rows = [(number, len(a), b) for number, a, b in cast(Rows, transaction.payload).rows]
+        assert rows == [(1, 300, "y"), (2, 6_000_000, "z"), (3, 0, None), (4, 16777203, ""), (5, 70000, "end")]
+
+    async def test_an_upsert_touches_no_other_row_that_shares_a_unique_value(self, harness: MariaDBHarness) -> None:
+        await harness.execute("ALTER TABLE person ADD UNIQUE (amount)")
+        await harness.put(crowd(1, 2))
+        async with opened(harness) as source:
+            with pytest.raises(InvalidInput, match="Duplicate entry"):
+                await source.upsert(harness.dataset, {"number": 9}, {"name": "new", "amount": "1.50"})
+            assert decoded(harness, await read_transactions(source, harness.dataset)) == crowd(1, 2)
+
+    async def test_what_the_server_refuses_is_said_in_its_words(self, harness: MariaDBHarness) -> None:
+        async with opened(harness) as source:
+            with pytest.raises(InvalidInput, match=r"MySQL 127\.0\.0\.1:\d+: .*full %name"):
+                await source.upsert(harness.dataset, {"number": 1}, {"amount": "1"})  # the name is required
+            with pytest.raises(NotFound, match="Nickname"):
+                await read_transactions(source, people("person", names=("number", "Nickname", "amount", "changed_at")))
+            with pytest.raises(InvalidInput, match="options of person"):
+                await source.fetch(replace(harness.dataset, options={"page": 1}), {"number": 1})
+        async with opened(harness, replace(harness.settings, database="elsewhere")) as source:
+            with pytest.raises(NotFound, match="elsewhere"):
+                await source.check()
+
+    async def test_a_user_without_the_right_is_forbidden(self, harness: MariaDBHarness, mariadb_server: MariaDBServer) -> None:
+        database = harness.settings.database
+        mariadb_server.execute(
+            "CREATE OR REPLACE USER reader@'%' IDENTIFIED BY 'p'", f"GRANT SELECT ON `{database}`.* TO reader@'%'"
+        )
+        async with opened(harness, replace(harness.settings, user="reader", password=Secret("p"))) as source:
+            await source.check()
+            with pytest.raises(Forbidden, match="denied"):
+                await source.delete(harness.dataset, {"number": 1})
+
+    async def test_a_server_that_was_killed_and_started_is_found_again(
+        self, harness: MariaDBHarness, mariadb_server: MariaDBServer
+    ) -> None:
+        rows = crowd(1, 25)
+        await harness.put(rows)
+        async with opened(harness) as source:
+            await asyncio.gather(*(source.check() for _ in range(4)))
+            stream = cast(AsyncGenerator[Transaction, None], source.read(harness.dataset, None, batch_rows=3))
+            await anext(stream)
+            mariadb_server.kill()
+            await stream.aclose()
+            with pytest.raises(NotConnected):
+                await source.check()
+            await asyncio.to_thread(mariadb_server.start)
+            assert decoded(harness, await read_transactions(source, harness.dataset)) == rows
+
+    async def test_cancelled_calls_leave_the_next_ones_unharmed(self, harness: MariaDBHarness) -> None:
+        await harness.put(crowd(1, 25))
+        async with opened(harness, replace(harness.settings, max_connections=2)) as source:
+            for delay_s in (0.0, 0.001, 0.003, 0.01):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(delay_s):
+                        await asyncio.gather(*(source.fetch(harness.dataset, {"number": number}) for number in range(1, 9)))
+            assert decoded(harness, await read_transactions(source, harness.dataset)) == crowd(1, 25)
+
+
+async def test_a_server_that_never_answers_is_given_up_in_time(free_port: int) -> None:
+    async with await asyncio.start_server(_silent, "127.0.0.1", free_port):
+        settings = Settings(host="127.0.0.1", port=free_port, database="d", user="u", password=Secret("p"), connect_timeout_s=0.2)
+        source = ADAPTER.open(settings)
+        with pytest.raises(NotConnected, match=r"no answer within 0\.2 s"):
+            await source.check()
+        await source.close()
+
+
+async def test_a_server_that_speaks_something_else_is_not_connected(free_port: int) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 ftp.example ready\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(speak, "127.0.0.1", free_port):
+        source = ADAPTER.open(Settings(host="127.0.0.1", port=free_port, database="d", user="u", password=Secret("p")))
+        with pytest.raises(NotConnected):
+            await source.check()
+        await source.close()
+
+
+async def _silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+    writer.close()

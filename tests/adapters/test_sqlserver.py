@@ -183,7 +183,7 @@ async def test_values_of_every_type_are_written_and_read_again(harness: EstateHa
         },
     )
     changes: Record = {
-        **{"t": "𠮷林 ' \" ; %", "n": 1.5, "d": "12345678901234.5678", "b": True, "day": "2024-02-29"},
+        **{"t": "𠮷林 ' \" ; %", "n": 1.5, "d": "1234567890.5678", "b": True, "day": "2024-02-29"},
         **{"moment": "2024-05-10T08:30:00.123456", "raw": "AAH/", "j": {"甲": [1, None]}},
     }
     async with opened(harness) as source:
@@ -191,7 +191,7 @@ async def test_values_of_every_type_are_written_and_read_again(harness: EstateHa
             await source.upsert(dataset, {"id": number}, values)
         rows = await source.fetch(dataset, {"id": 2**62})
         assert list(rows.rows[0]) == [
-            *(2**62, "𠮷林 ' \" ; %", 1.5, Decimal("12345678901234.5678"), True, date(2024, 2, 29)),
+            *(2**62, "𠮷林 ' \" ; %", 1.5, Decimal("1234567890.5678"), True, date(2024, 2, 29)),
             *(datetime(2024, 5, 10, 8, 30, 0, 123456), b"\x00\x01\xff", '{"甲":[1,null]}'),
         ]
         rows = await source.fetch(dataset, {"id": -1})
