@@ -4,6 +4,7 @@ A datetime is `YYYY-MM-DD HH:MM:SS` with as many digits of a second as its colum
 """
 
 import re
+from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
@@ -71,6 +72,8 @@ def _cast_moment(text: str, type_: ColumnType) -> str:
     moment = _MOMENT.fullmatch(text.strip())
     if type_.kind is not TypeKind.TIME and moment is None:
         raise ValueError(f"{text!r} is no date")
+    if moment is not None:
+        datetime.fromisoformat(f"{moment.group(1)} {moment.group(2) or '00:00'}")
     if type_.kind is TypeKind.DATE and moment is not None:
         return str(moment.group(1))
     if type_.kind is TypeKind.TIME and moment is not None:

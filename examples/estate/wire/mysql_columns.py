@@ -66,8 +66,20 @@ def _encoder(type_: ColumnType) -> Encoder:
     if type_.kind is TypeKind.DECIMAL:
         return _decimals(type_.scale)
     if type_.kind in _MOMENTS:
-        return lambda values: [_NULL if v is None else _cell(spell(str(v), type_).encode()) for v in values]
+        return _moments(type_)
     return lambda values: [_NULL if v is None else _cell(_as_bytes(v)) for v in values]
+
+
+def _moments(type_: ColumnType) -> Encoder:
+    usual = _MOMENTS[type_.kind][1] + (1 + type_.scale if type_.scale else 0)
+    prefix = _SHORT[usual]
+
+    def cell(text: str) -> bytes:
+        if len(text) == usual and "T" not in text:
+            return prefix + text.encode()
+        return _cell(spell(text, type_).encode())
+
+    return lambda values: [_NULL if v is None else cell(v) for v in values]
 
 
 def _cell(data: bytes) -> bytes:

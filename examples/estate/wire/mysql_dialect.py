@@ -129,12 +129,15 @@ def _show(tokens: Sequence[Token], facts: Facts) -> Statement:
     raise SqlFailure(Fault.SYNTAX, near=tokens[-1].text)
 
 
+_COLUMNS = (
+    "SELECT COLUMN_NAME AS Field, COLUMN_TYPE AS Type, IS_NULLABLE AS [Null], COLUMN_KEY AS [Key],"
+    " COLUMN_DEFAULT AS [Default], EXTRA AS Extra FROM INFORMATION_SCHEMA.COLUMNS"
+    " WHERE TABLE_NAME = {} COLLATE NOCASE ORDER BY ORDINAL_POSITION"
+)
+
+
 def _columns_sql(table: str) -> str:
-    return (
-        "SELECT COLUMN_NAME AS Field, COLUMN_TYPE AS Type, IS_NULLABLE AS [Null], COLUMN_KEY AS [Key],"
-        " COLUMN_DEFAULT AS [Default], EXTRA AS Extra FROM INFORMATION_SCHEMA.COLUMNS"
-        f" WHERE TABLE_NAME = {quoted_string(table)} COLLATE NOCASE ORDER BY ORDINAL_POSITION"
-    )
+    return _COLUMNS.format(quoted_string(table))
 
 
 def _query(sql: str) -> Statement:
@@ -178,12 +181,17 @@ class _Rewriter:
 
     def _emit_fact(self, value: str | int | None, name: str, consumed: int) -> None:
         """A value known here; as a whole item of a SELECT list it keeps the name that MySQL gives it."""
-        is_item = self._word(-1) in ("SELECT", ",") and self._word(consumed) in _ITEM_ENDS
         literal = Token(Kind.WORD, "NULL") if value is None else Token(Kind.STRING, str(value))
         if isinstance(value, int):
             literal = Token(Kind.NUMBER, str(value))
-        alias = [Token(Kind.WORD, "AS"), Token(Kind.NAME, name)] if is_item else []
-        self._emit([literal, *alias], consumed)
+        self._emit_item([literal], name, consumed)
+
+    def _emit_item(self, tokens: list[Token], name: str, consumed: int) -> None:
+        is_item = self._word(-1) in ("SELECT", ",") and self._word(consumed) in _ITEM_ENDS
+        is_behind_from = any(token.word == "FROM" for token in self._tokens[: self._at])
+        if is_item and self._tokens[0].word == "SELECT" and not is_behind_from:
+            tokens = [*tokens, Token(Kind.WORD, "AS"), Token(Kind.NAME, name)]
+        self._emit(tokens, consumed)
 
     def _variable(self, token: Token) -> str | int:
         name = token.text[2:].lower().removeprefix("session.").removeprefix("global.").removeprefix("local.")
@@ -232,7 +240,9 @@ class _Rewriter:
         kind = CLOCKS[word]
         seconds = "%S" if digits == "0" else "%f"
         inner = lex(f"strftime('%Y-%m-%d %H:%M:{seconds}', 'now')")
-        self._emit(typed_call("cast_declared", inner, kind if kind == "date" else f"{kind}({digits})"), consumed)
+        name = "".join(token.text for token in self._tokens[self._at : self._at + consumed])
+        typed = typed_call("cast_declared", inner, kind if kind == "date" else f"{kind}({digits})")
+        self._emit_item(typed, name, consumed)
         return True
 
     def _insert(self) -> bool:

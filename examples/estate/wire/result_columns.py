@@ -181,14 +181,14 @@ def _fit_sql(type_: ColumnType) -> str:
     return _MOMENT_SQL.get(type_.kind, "0")
 
 
-# SQLite rolls 30 February over into March, so a date holds when it comes back unchanged; year 0 exists there, not here.
+# With a modifier SQLite rolls 30 February over into March, so a date holds when it comes back unchanged; year 0 exists there, not here.
 # datetime() costs a fifth of strftime(). Lengths with a zone behind the seconds are left out.
 _MOMENT_SQL = {
-    TypeKind.DATE: "date({c}) IS {c} AND {c} >= '0001'",
+    TypeKind.DATE: "date({c}, '+0 days') IS {c} AND {c} >= '0001'",
     TypeKind.DATETIME: (
-        "CASE WHEN length({c}) = 10 THEN date({c}) IS {c} WHEN length({c}) IN (19, 21, 22, 23, 26, 27)"
-        " THEN datetime(substr({c}, 1, 19)) IS substr({c}, 1, 10) || ' ' || substr({c}, 12, 8) ELSE 0 END"
-        " AND {c} >= '0001'"
+        "CASE WHEN length({c}) = 10 THEN date({c}, '+0 days') IS {c} WHEN length({c}) IN (19, 21, 22, 23, 26, 27)"
+        " THEN datetime(substr({c}, 1, 19), '+0 days') IS substr({c}, 1, 10) || ' ' || substr({c}, 12, 8)"
+        " ELSE 0 END AND {c} >= '0001'"
     ),
     TypeKind.TIME: "length({c}) >= 8 AND {c} NOT GLOB '*[Z+-]*' AND time({c}) IS substr({c}, 1, 8)",
 }

@@ -95,7 +95,7 @@ def _call(reader: _Reader) -> Call:
         number = reader.number("<H")
         procedure = _PROCEDURES.get(number, f"#{number}")
     else:
-        procedure = reader.text(length).lower().removeprefix("sys.").strip("[]")
+        procedure = reader.text(length).lower().rpartition(".")[2].strip("[]")
     reader.take(2)
     parameters = []
     while not reader.is_at_end:
@@ -215,7 +215,9 @@ def _time(data: bytes, scale: int) -> str:
 
 def _datetime2(data: bytes, scale: int) -> str:
     day = datetime.fromordinal(int.from_bytes(data[-3:], "little") + 1)
-    return (day + _clock(data[:-3], scale)).isoformat(" ")
+    moment = day + _clock(data[:-3], scale)
+    # Milliseconds where that is exact: what datetime2(3) stores, also where no column name gives the spelling.
+    return moment.isoformat(" ", "microseconds" if moment.microsecond % 1000 else "milliseconds")
 
 
 def _datetimeoffset(data: bytes, scale: int) -> str:

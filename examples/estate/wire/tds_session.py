@@ -9,6 +9,7 @@ from examples.estate.wire.lexer import TSQL, Kind, Token, tokenize
 from examples.estate.wire.moments import Value
 from examples.estate.wire.session import Rows, Session
 from examples.estate.wire.statement import Statement, Verb
+from examples.estate.wire.tds_catalog import datatype_info
 from examples.estate.wire.tds_columns import RowEncoder, metadata
 from examples.estate.wire.tds_packets import Message, MessageType, ProtocolError, ReplyWriter
 from examples.estate.wire.tds_parameters import Call, Parameter, headers_length, read_calls, utf16
@@ -114,6 +115,7 @@ class TdsSession:
             definitions = _definitions(_text(given, 1)) if len(given) > 1 else []
             await self._run(_text(given, 0), definitions, given[2:])
         elif name in ("sp_prepexec", "sp_prepare"):
+            self._prepared.pop(_handle(given), None)  # a handle given here is the one to replace
             handle = self._prepare(_text(given, 2), _definitions(_text(given, 1)))
             if name == "sp_prepexec":
                 await self._run(*self._prepared[handle], given[3:])
@@ -125,6 +127,8 @@ class TdsSession:
             self._prepared.pop(_handle(given))
         elif name == "sp_reset_connection":
             await self._session.call(self._session.reset)
+        elif name in ("sp_datatype_info", "sp_datatype_info_100"):
+            await self._run(datatype_info(_handle(given)), [], ())
         else:
             raise _NoProcedure(name)
         return b""
