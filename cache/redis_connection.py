@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 T = TypeVar("T")
-_TIMEOUT_S = 1.0
+_TIMEOUT_S = 0.5
 
 
 class RedisConnection:
@@ -35,6 +35,7 @@ class RedisConnection:
             from redis.asyncio import BlockingConnectionPool, Redis
             from redis.asyncio.retry import Retry
             from redis.backoff import NoBackoff
+            from redis.exceptions import ConnectionError
 
             pool = BlockingConnectionPool.from_url(
                 self._url,
@@ -42,7 +43,8 @@ class RedisConnection:
                 max_connections=self._max_connections,
                 socket_timeout=self._timeout_s,
                 socket_connect_timeout=self._timeout_s,
-                retry=Retry(NoBackoff(), 1),  # once more at once: a pooled connection may have died while it lay idle
+                # Once more at once, for a pooled connection that died while it lay idle; not after a timeout.
+                retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
                 health_check_interval=0,
             )
             self._redis = Redis.from_pool(pool)
@@ -50,10 +52,12 @@ class RedisConnection:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        from redis.exceptions import RedisError
+        from redis.exceptions import RedisError, ResponseError
 
         try:
             yield
+        except ResponseError as error:  # it answers: no reason to leave it alone
+            raise Unavailable(f"{self.where} refused: {error}") from error
         except (RedisError, OSError, TimeoutError) as error:
             self._breaker.failed(time.monotonic())
             raise Unavailable(f"{self.where}: {type(error).__name__}: {error}") from error

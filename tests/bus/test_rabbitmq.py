@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import aio_pika
 import pytest
@@ -157,3 +158,44 @@ async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(open_transpo
             await delivery.ack()
             received.append(delivery.envelope.id)
     assert set(received) >= {f"e{number}" for number in range(5, 21)}
+
+
+async def test_nothing_confirmed_is_lost_when_the_broker_is_killed_amid_publishing(
+    open_transport: Open, rabbitmq_server: RabbitMQBroker
+) -> None:
+    transport = await open_transport()
+    reader = await transport.subscribe(Subscription("mirror", "#", prefetch=100))
+    confirmed: list[str] = []
+    is_over = asyncio.Event()
+
+    async def publish(lane: int) -> None:
+        number = lane
+        while not is_over.is_set():
+            try:
+                await transport.publish([envelope(number)])
+            except (NotConnected, Unavailable):
+                continue  # the same again: at least once
+            confirmed.append(f"e{number}")
+            number += 10
+
+    received: set[str] = set()
+    async with asyncio.TaskGroup() as group, asyncio.timeout(90):
+        for lane in range(10):
+            group.create_task(publish(lane))
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(rabbitmq_server.kill)
+        before = len(confirmed)
+        await asyncio.to_thread(rabbitmq_server.start)
+
+        async def has_gone_on() -> bool:
+            return len(confirmed) > before + 100
+
+        await eventually(has_gone_on)
+        is_over.set()
+    async with asyncio.timeout(30):
+        while not received.issuperset(confirmed):
+            delivery = await reader.next()
+            received.add(delivery.envelope.id)
+            with suppress(Unavailable):  # handed out before the connection was lost; it comes again
+                await delivery.ack()
+    assert before > 20

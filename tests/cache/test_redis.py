@@ -1,6 +1,8 @@
 """The shared cache in a real Redis, also when it is killed and comes back."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 
@@ -55,6 +57,30 @@ async def test_a_dead_redis_is_a_miss_costs_nothing_and_is_found_again(redis_ser
     assert await cache.get("a") is None
     await cache.set("a", b"3", ttl_s=60)
     assert await cache.get("a") == b"3"
+
+
+async def test_a_redis_that_hangs_costs_one_timeout(redis_server: RedisServer, redis_url: str) -> None:
+    cache = RedisSharedCache(RedisConnection(redis_url, timeout_s=0.2, pause_s=5.0))
+    await cache.set("a", b"1", ttl_s=60)
+    os.kill(redis_server.pid, signal.SIGSTOP)
+    try:
+        began = time.perf_counter()
+        assert [await cache.get("a") for _ in range(100)] == [None] * 100
+        assert time.perf_counter() - began < 0.5
+    finally:
+        os.kill(redis_server.pid, signal.SIGCONT)
+    await cache.check()  # asks in spite of the breaker, and closes it
+    assert await cache.get("a") == b"1"
+    await cache.close()
+
+
+async def test_a_refusal_is_told_and_does_not_open_the_breaker(redis_url: str, cache: RedisSharedCache) -> None:
+    connection = RedisConnection(redis_url, pause_s=5.0)
+    await connection.call(lambda redis: redis.set("text", "x"))
+    with pytest.raises(Unavailable, match="refused"):
+        await connection.call(lambda redis: redis.incr("text"))
+    assert await connection.call(lambda redis: redis.get("text")) == b"x"
+    await connection.close()
 
 
 async def test_a_restart_between_two_calls_is_not_seen(redis_server: RedisServer, cache: RedisSharedCache) -> None:
