@@ -14,7 +14,7 @@ from msgspec import ValidationError as OptionsError
 
 from adapters.sql_pool import Link, Pool
 from adapters.sql_statements import Dialect, Statement, Statements
-from adapters.sqlserver_driver import Settings, connection_string, load_pyodbc, offset_text
+from adapters.sqlserver_driver import Settings, connection_string, load_pyodbc, offset_text, probe
 from adapters.sqlserver_errors import platform_error
 from core.adapter import Adapter, Connection
 from core.clock import epoch_ms
@@ -105,6 +105,7 @@ class SqlServer:
 
     def _connect(self) -> Any:
         pyodbc = load_pyodbc()
+        probe(self._settings)
         with self._translated(is_connecting=True):
             connection = pyodbc.connect(
                 connection_string(self._settings), autocommit=True, timeout=max(1, round(self._settings.connect_timeout_s))

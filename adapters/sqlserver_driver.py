@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import platform
+import socket
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,6 +49,18 @@ def load_pyodbc() -> Any:
         raise NotConnected(f"SQL Server needs the Python package pyodbc: {error}") from error
     pyodbc.pooling = False  # ours keeps connections; two pools would hide broken ones
     return pyodbc
+
+
+def probe(settings: Settings) -> None:
+    """Raise NotConnected where nobody listens. Blocks.
+
+    Microsoft's driver asks a port that refuses again and again until its login timeout, and holds its thread so long.
+    """
+    try:
+        socket.create_connection((settings.host, settings.port), timeout=settings.connect_timeout_s).close()
+    except OSError as error:
+        words = error.strerror or str(error)
+        raise NotConnected(f"SQL Server {settings.host}:{settings.port}: {words}; check host, port and firewall") from error
 
 
 def connection_string(settings: Settings) -> str:
