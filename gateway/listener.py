@@ -91,6 +91,7 @@ class Listener:
 
 
 def _set_headers(answer: web.StreamResponse, response: Response) -> None:
+    answer.headers["Server"] = "zhiyun"
     for name, value in response.headers:
         answer.headers[name] = value
 

@@ -23,8 +23,8 @@ from registry.snapshot import Snapshot
 from registry.snapshot_file import SnapshotFile
 from registry.snapshot_watcher import SnapshotWatcher
 from server import child as process
+from server.access import Access, open_access
 from server.child import Child
-from server.console_server import Access, open_access, serve_console
 from server.data_services import make_services, make_tiers, prepare_mirror
 from server.heartbeat import beat
 from server.parts import Parts, open_parts
@@ -101,6 +101,8 @@ async def main(child: Child) -> None:
     child.tasks.keep(office.recover, name="recovery")
     child.tasks.keep(lambda: beat(parts, "back-office", lambda: office.revision, Traffic()), name="heartbeat")
     replay = Replay(parts.quarantine, parts.bus, lambda: datasets_of(office.snapshot.platform) if office.snapshot else {})
+    from server.console_server import serve_console  # heavy: the jobs have begun by now
+
     await serve_console(child, parts, access, jobs=office.runner, sources=office.pool, replay=replay)
     child.tell("ready", password=access.new_password, sample=sample)
     child.tasks.spawn(_tell_first_load(child, office), name="first load")

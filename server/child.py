@@ -32,7 +32,7 @@ class Child:
         self.settings = settings
         self.stopping = asyncio.Event()
         self.stack = AsyncExitStack()
-        self.tasks = Tasks(_report)
+        self.tasks = Tasks(report)
         self.inbox: asyncio.Queue[bytes] = asyncio.Queue(maxsize=16)
 
     async def message(self) -> dict[str, str]:
@@ -46,7 +46,7 @@ class Child:
         sys.stdout.buffer.flush()
 
 
-def _report(task: str, error: BaseException) -> None:
+def report(task: str, error: BaseException) -> None:
     """A background task has failed; told with an id that an operator can search for."""
     exc = (type(error), error, error.__traceback__)
     detail = error.detail if isinstance(error, PlatformError) else repr(error)
@@ -61,8 +61,10 @@ async def _run(main: Main, settings: Settings) -> int:
     await _watch_parent(child)
     try:
         async with child.stack:
-            child.stack.push_async_callback(child.tasks.close)
-            await main(child)
+            try:
+                await main(child)
+            finally:
+                await child.tasks.close()  # before the parts they work on
     except PlatformError as error:
         child.tell("failed", detail=error.detail)
         return 1
