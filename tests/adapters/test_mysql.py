@@ -1,8 +1,10 @@
-"""MySQL's adapter against a real MariaDB."""
+"""MySQL's adapter against a real MariaDB, and against the server of the sample estate."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
+import sqlite3
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any, cast
 
 import aiomysql
@@ -16,6 +18,7 @@ from core.errors import Forbidden, InvalidInput, NotConnected, NotFound
 from core.records import Cursor, Payload, Rows, Transaction
 from core.schema import Dataset
 from core.secret import Secret
+from examples.estate.wire.mysql import serve_mysql
 from tests.conformance.adapter_suite import (
     ConnectionSuite,
     LookupSuite,
@@ -57,7 +60,7 @@ class MariaDBHarness:
         self.missing: Dataset | None = replace(self.dataset, object="no_such_table")
 
     async def put(self, people: Sequence[Person]) -> None:
-        rows = [(row.number, row.name, row.amount, row.changed_at) for row in people]
+        rows = [(row.number, row.name, row.amount, row.changed_at.replace("T", " ")) for row in people]
         await self.execute("REPLACE INTO person VALUES (%s, %s, %s, %s)", rows)
 
     async def execute(self, sql: str, rows: Sequence[Sequence[Any]] = ((),)) -> None:
@@ -92,6 +95,32 @@ async def harness(mariadb_database: MariaDBDatabase) -> MariaDBHarness:
 @pytest.mark.req("0.46")
 class TestMariaDB(ConnectionSuite, SourceSuite, LookupSuite, WriterSuite):
     """The conformance suites."""
+
+
+class SampleHarness(MariaDBHarness):
+    """The table in a SQLite file behind the sample estate's server, which needs nothing installed."""
+
+    def __init__(self, file: Path, port: int) -> None:
+        super().__init__(MariaDBDatabase("127.0.0.1", port, "reader", "p'a;ss", "property"))
+        self._file = file
+
+    async def execute(self, sql: str, rows: Sequence[Sequence[Any]] = ((),)) -> None:
+        with closing(sqlite3.connect(self._file)) as database, database:
+            database.executemany(sql.replace("%s", "?"), rows)
+
+
+class TestSampleEstate(ConnectionSuite, SourceSuite, LookupSuite, WriterSuite):
+    """The conformance suites against the sample's property system."""
+
+    @pytest.fixture
+    async def harness(self, tmp_path: Path) -> AsyncIterator[SampleHarness]:
+        file = tmp_path / "property.db"
+        with closing(sqlite3.connect(file)) as database:
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute(TABLE.replace("%%", "%").replace(", KEY (changed_at, number)", ""))
+        users = {"reader": "p'a;ss"}
+        async with await serve_mysql(file, host="127.0.0.1", port=0, users=users, schema="property") as server:
+            yield SampleHarness(file, server.sockets[0].getsockname()[1])
 
 
 @pytest.mark.servers
