@@ -75,13 +75,17 @@ def _columns(connection: sqlite3.Connection, table: str) -> Iterable[Column]:
 
 
 def temporal_columns(tables: Iterable[Table], *, is_mysql: bool) -> Mapping[str, str]:
-    """Return lower-case column name → declaration of date and time columns; a name with two meanings is left out."""
+    """Return lower-case column name → declaration of date and time columns; a name with two meanings is left out.
+
+    Also `table.position` (from 0) → declaration, for an INSERT that names no columns.
+    """
     declared: dict[str, set[str]] = {}
     for table in tables:
-        for column in table.columns:
+        for position, column in enumerate(table.columns):
             type_ = parse_declared(column.declared, is_mysql=is_mysql)
             meaning = f"{_plain_name(type_)}({type_.scale})" if type_.kind in TEMPORAL else ""
             declared.setdefault(column.name.lower(), set()).add(meaning)
+            declared[f"{table.name.lower()}.{position}"] = {meaning}
     return {name: next(iter(found)) for name, found in declared.items() if len(found) == 1 and found != {""}}
 
 

@@ -181,8 +181,8 @@ def _fit_sql(type_: ColumnType) -> str:
     return _MOMENT_SQL.get(type_.kind, "0")
 
 
-# With a modifier SQLite rolls 30 February over into March, so a date holds when it comes back unchanged; year 0 exists there, not here.
-# datetime() costs a fifth of strftime(). Lengths with a zone behind the seconds are left out.
+# With a modifier SQLite rolls 30 February over into March, so a date holds when it comes back unchanged.
+# Year 0 exists there, not here. datetime() costs a fifth of strftime(). Lengths with a zone behind the seconds are left out.
 _MOMENT_SQL = {
     TypeKind.DATE: "date({c}, '+0 days') IS {c} AND {c} >= '0001'",
     TypeKind.DATETIME: (

@@ -70,14 +70,20 @@ def _between(tokens: Sequence[Token], index: int, columns: Mapping[str, str], wa
 
 
 def _values(tokens: Sequence[Token], index: int, columns: Mapping[str, str], wanted: dict[int, str]) -> None:
-    """`(c1, c2) VALUES (v1, v2), (…)`: only single literals and parameters are typed."""
-    if index == 0 or tokens[index - 1].word != ")":
+    """`t (c1, c2) VALUES (v1, v2), (…)`, with or without names; only single literals and parameters are typed."""
+    if index == 0 or index + 1 >= len(tokens) or tokens[index + 1].word != "(":
         return
-    start = index - 1
-    while start > 0 and tokens[start].word != "(":
-        start -= 1
-    names = [_declared(tokens, ends - 1, columns) for ends in _ends(tokens, start, index - 1)]
     opening = index + 1
+    names: list[str | None]
+    if tokens[index - 1].word == ")":
+        start = index - 1
+        while start > 0 and tokens[start].word != "(":
+            start -= 1
+        names = [_declared(tokens, ends - 1, columns) for ends in _ends(tokens, start, index - 1)]
+    else:
+        table = tokens[index - 1].text.lower()
+        width = len(_ends(tokens, opening, closing(tokens, opening)))
+        names = [columns.get(f"{table}.{position}") for position in range(width)]
     while opening < len(tokens) and tokens[opening].word == "(":
         end = closing(tokens, opening)
         begin = opening
