@@ -97,7 +97,7 @@ class World:
 
 def moment(rng: Random, first: datetime, last: datetime = LAST_MOMENT) -> datetime:
     """A moment in office hours between both ends, to the millisecond."""
-    day = first + timedelta(days=rng.randrange(max(1, (last - first).days)))
+    day = first + timedelta(days=rng.randrange(max(1, (last - first).days + 1)))
     hours = timedelta(hours=rng.randrange(9, 21), minutes=rng.randrange(60), seconds=rng.randrange(60))
     exact = day.replace(hour=0, minute=0, second=0, microsecond=0) + hours
     return min(max(first, exact), last).replace(microsecond=rng.randrange(1000) * 1000)

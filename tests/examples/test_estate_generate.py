@@ -23,6 +23,14 @@ from examples.estate.people import check_character
 RECORD_BYTES = sum(width for _, width in WIDTHS)
 
 
+@pytest.fixture(scope="module")
+def default_estate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The estate as it comes by default: in a smaller one some kinds of dirt may be missing."""
+    folder = tmp_path_factory.mktemp("default") / "estate"
+    generate(folder)
+    return folder
+
+
 def rows(database: Path, sql: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(database)) as connection:
         return connection.execute(sql).fetchall()
@@ -46,8 +54,8 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path: Path
     assert digests(tmp_path / "a")["sales.db"] != digests(tmp_path / "c")["sales.db"]
 
 
-def test_the_default_estate_has_the_promised_counts(tmp_path: Path) -> None:
-    counts = generate(tmp_path / "estate")
+def test_the_default_estate_has_the_promised_counts(default_estate: Path) -> None:
+    counts = json.loads((default_estate / MANIFEST).read_text())["counts"]
     expected = {
         "customers": 2000,
         "follow_ups": 5000,
@@ -62,8 +70,8 @@ def test_the_default_estate_has_the_promised_counts(tmp_path: Path) -> None:
         "behaviour_events": 4000,
     }
     assert {name: counts[name] for name in expected} == expected
-    assert column(tmp_path / "estate" / "sales.db", "SELECT count(*) FROM Customer") == [2000]
-    assert column(tmp_path / "estate" / "property.db", "SELECT count(*) FROM resident") == [1100]
+    assert column(default_estate / "sales.db", "SELECT count(*) FROM Customer") == [2000]
+    assert column(default_estate / "property.db", "SELECT count(*) FROM resident") == [1100]
 
 
 @pytest.mark.parametrize("scale", [0.01, 0.5])
@@ -89,41 +97,41 @@ def test_a_half_generated_folder_is_made_anew_and_a_whole_one_is_kept(tmp_path: 
     assert not (tmp_path / "data.partial").exists()
 
 
-def test_sales_rows_point_at_customers_and_rooms_that_are_there(generated: Path) -> None:
-    customers = set(column(generated / "sales.db", "SELECT CustomerID FROM Customer"))
-    rooms = set(column(generated / "property.db", "SELECT room_id FROM room"))
-    deals = rows(generated / "sales.db", "SELECT CustomerID, RoomID, Status, Amount FROM Deal")
+def test_sales_rows_point_at_customers_and_rooms_that_are_there(default_estate: Path) -> None:
+    customers = set(column(default_estate / "sales.db", "SELECT CustomerID FROM Customer"))
+    rooms = set(column(default_estate / "property.db", "SELECT room_id FROM room"))
+    deals = rows(default_estate / "sales.db", "SELECT CustomerID, RoomID, Status, Amount FROM Deal")
     assert {customer for customer, *_ in deals} <= customers
     assert {room for _, room, *_ in deals} <= rooms
-    assert set(column(generated / "sales.db", "SELECT CustomerID FROM FollowUp")) <= customers
-    assert set(column(generated / "property.db", "SELECT DISTINCT building_id FROM room")) == set(
-        column(generated / "property.db", "SELECT building_id FROM building")
+    assert set(column(default_estate / "sales.db", "SELECT CustomerID FROM FollowUp")) <= customers
+    assert set(column(default_estate / "property.db", "SELECT DISTINCT building_id FROM room")) == set(
+        column(default_estate / "property.db", "SELECT building_id FROM building")
     )
 
 
-def test_the_buyers_are_the_owners_and_many_owners_are_members(generated: Path) -> None:
+def test_the_buyers_are_the_owners_and_many_owners_are_members(default_estate: Path) -> None:
     signed = dict(
         rows(
-            generated / "sales.db",
+            default_estate / "sales.db",
             "SELECT d.RoomID, c.IDCard FROM Deal d JOIN Customer c USING (CustomerID) WHERE d.Status = '已签约'",
         )
     )
-    owners = rows(generated / "property.db", "SELECT room_id, id_card FROM owner")
+    owners = rows(default_estate / "property.db", "SELECT room_id, id_card FROM owner")
     same = sum(signed.get(room) == id_card for room, id_card in owners)
     assert same > 0.8 * len(signed)
-    mobiles = set(column(generated / "property.db", "SELECT mobile FROM owner"))
-    assert len(mobiles & set(column(generated / "member.db", "SELECT mobile FROM member"))) > 0.3 * len(mobiles)
+    mobiles = set(column(default_estate / "property.db", "SELECT mobile FROM owner"))
+    assert len(mobiles & set(column(default_estate / "member.db", "SELECT mobile FROM member"))) > 0.3 * len(mobiles)
 
 
-def test_most_id_cards_are_valid_and_some_are_not(generated: Path) -> None:
+def test_most_id_cards_are_valid_and_some_are_not(default_estate: Path) -> None:
     assert check_character("11010519491231002") == "X"  # the example of GB 11643-1999
-    cards = [card for card in column(generated / "property.db", "SELECT id_card FROM owner") if card]
+    cards = [card for card in column(default_estate / "property.db", "SELECT id_card FROM owner") if card]
     valid = sum(bool(re.fullmatch(r"\d{17}[\dX]", card)) and check_character(card[:17]) == card[17] for card in cards)
     assert 0.9 * len(cards) < valid < len(cards)
 
 
-def test_sales_dirt(generated: Path) -> None:
-    customers = rows(generated / "sales.db", "SELECT CustomerName, Mobile, IDCard, Birthday, Budget FROM Customer")
+def test_sales_dirt(default_estate: Path) -> None:
+    customers = rows(default_estate / "sales.db", "SELECT CustomerName, Mobile, IDCard, Birthday, Budget FROM Customer")
     names, mobiles, cards, birthdays, budgets = (list(values) for values in zip(*customers, strict=True))
     assert {"00000000000", ""} <= set(mobiles)
     assert any(re.search("[０-９]", mobile) for mobile in mobiles)
@@ -137,19 +145,17 @@ def test_sales_dirt(generated: Path) -> None:
     assert all(len(birthday) <= 10 for birthday in birthdays)
 
 
-def test_rare_characters_are_kept_where_the_encoding_allows(tmp_path: Path) -> None:
-    generate(tmp_path / "estate")
-    names = "".join(column(tmp_path / "estate" / "sales.db", "SELECT CustomerName FROM Customer"))
+def test_rare_characters_are_kept_where_the_encoding_allows(default_estate: Path) -> None:
+    names = "".join(column(default_estate / "sales.db", "SELECT CustomerName FROM Customer"))
     assert {"㐂", "𠮷", "镕"} <= set(names)
-    history = (tmp_path / "estate" / "callcentre" / "history" / "tickets_2023.csv").read_bytes()
+    history = (default_estate / "callcentre" / "history" / "tickets_2023.csv").read_bytes()
     assert b"?" in history, "what GBK lacks has become a question mark"
     assert fixed_width("王𠮷", 20).decode("gb18030") == "王𠮷" + " " * 14
     assert fixed_width("王𠮷", 5) == "王".encode("gb18030") + b"   ", "a character is never cut in two"
 
 
-def test_the_ticket_history_is_gbk_csv_with_broken_rows_and_bytes(tmp_path: Path) -> None:
-    generate(tmp_path / "estate")
-    raw = (tmp_path / "estate" / "callcentre" / "history" / "tickets_2023.csv").read_bytes()
+def test_the_ticket_history_is_gbk_csv_with_broken_rows_and_bytes(default_estate: Path) -> None:
+    raw = (default_estate / "callcentre" / "history" / "tickets_2023.csv").read_bytes()
     with pytest.raises(UnicodeDecodeError):
         raw.decode("gbk")
     assert b"\xff" in raw
@@ -164,8 +170,8 @@ def test_the_ticket_history_is_gbk_csv_with_broken_rows_and_bytes(tmp_path: Path
     assert raw.endswith(b"\r\n")
 
 
-def test_daily_files_have_markers_but_the_one_being_written(generated: Path) -> None:
-    daily = generated / "callcentre" / "daily"
+def test_daily_files_have_markers_but_the_one_being_written(default_estate: Path) -> None:
+    daily = default_estate / "callcentre" / "daily"
     files = {path.name for path in daily.glob("*.csv")}
     done = {path.name.removesuffix(".done") for path in daily.glob("*.done")}
     assert len(done) == 7
@@ -175,8 +181,8 @@ def test_daily_files_have_markers_but_the_one_being_written(generated: Path) -> 
         assert len((daily / name).read_bytes().splitlines()) > 4
 
 
-def test_broker_records_have_their_widths_but_for_a_few_bad_ones(generated: Path) -> None:
-    frames = rows(generated / "broker.db", "SELECT seq, frame FROM record ORDER BY seq")
+def test_broker_records_have_their_widths_but_for_a_few_bad_ones(default_estate: Path) -> None:
+    frames = rows(default_estate / "broker.db", "SELECT seq, frame FROM record ORDER BY seq")
     assert [seq for seq, _ in frames] == list(range(1, len(frames) + 1))
     short = [seq for seq, frame in frames if len(frame) < RECORD_BYTES]
     wrong_date = [seq for seq, frame in frames if frame.endswith(b"20240230250000")]
@@ -192,8 +198,8 @@ def test_broker_records_have_their_widths_but_for_a_few_bad_ones(generated: Path
     assert events == {b"join", b"recommend", b"deal", b"social"}
 
 
-def test_behaviour_events_follow_time_and_repeat_clients(generated: Path) -> None:
-    events = [json.loads(body) for body in column(generated / "marketing.db", "SELECT body FROM event ORDER BY event_id")]
+def test_behaviour_events_follow_time_and_repeat_clients(default_estate: Path) -> None:
+    events = [json.loads(body) for body in column(default_estate / "marketing.db", "SELECT body FROM event ORDER BY event_id")]
     good = [event["ts"] for event in events if event["ts"].startswith("202") and len(event["ts"]) == 29]
     good = [ts for ts in good if not ts.startswith("2024-02-30")]
     assert len(good) > 0.95 * len(events)
@@ -202,7 +208,7 @@ def test_behaviour_events_follow_time_and_repeat_clients(generated: Path) -> Non
     assert any(count > 3 for count in Counter(event["openid"] for event in events if event["openid"]).values())
 
 
-def test_member_dates_and_points_have_their_dirt(generated: Path) -> None:
-    members = rows(generated / "member.db", "SELECT birthday, points, mobile FROM member")
+def test_member_dates_and_points_have_their_dirt(default_estate: Path) -> None:
+    members = rows(default_estate / "member.db", "SELECT birthday, points, mobile FROM member")
     assert {birthday for birthday, *_ in members} & set(WRONG_DATES)
     assert any(points < 0 for _, points, _ in members)
