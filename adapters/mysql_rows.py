@@ -99,7 +99,7 @@ def split_row(data: bytes, at: int, decoders: Sequence[Decoder]) -> list[Any]:
                 at += width
             row.append(decode(data[at : at + size]))
             at += size
-    except (IndexError, KeyError) as error:
+    except (IndexError, KeyError, ValueError) as error:
         raise Unavailable("MySQL: the server sent a row that is cut short or no text row") from error
     return row
 

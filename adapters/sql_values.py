@@ -84,5 +84,3 @@ def iso_text(moment: datetime) -> str:
     if moment.microsecond == 0:
         return moment.isoformat()
     return moment.isoformat(timespec="microseconds" if moment.microsecond % 1000 else "milliseconds")
-
-

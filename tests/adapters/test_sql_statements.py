@@ -12,9 +12,7 @@ from core.errors import InvalidInput
 from core.schema import Dataset, Record
 
 DIALECT = Dialect('"', '"', doubled='"', placeholder="?", datetime_placeholder="?", count="COUNT(*)")
-DATASET = Dataset(
-    object="t", key=("a", "b"), cursor="c", fields={"a": "integer", "c": "integer", "b": "text", "note": "text"}
-)
+DATASET = Dataset(object="t", key=("a", "b"), cursor="c", fields={"a": "integer", "c": "integer", "b": "text", "note": "text"})
 ROWS = st.lists(
     st.tuples(st.integers(0, 3), st.none() | st.integers(0, 3), st.sampled_from("xyz")), unique_by=lambda row: (row[0], row[2])
 )
