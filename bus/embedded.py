@@ -115,6 +115,9 @@ class EmbeddedTransport:
         """Wake the readers after a commit of any process; asking costs some microseconds."""
         seen = -1
         while True:
+            await asyncio.sleep(_POLL_S)
+            if all(reader.is_closed for reader in self._readers):
+                continue
             try:
                 version = await self.read(lambda db: int(db.execute("PRAGMA data_version").fetchone()[0]))
             except Unavailable:
@@ -122,7 +125,6 @@ class EmbeddedTransport:
             if version != seen:
                 seen = version
                 self._wake()
-            await asyncio.sleep(_POLL_S)
 
     async def _trim(self) -> None:
         while True:

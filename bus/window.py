@@ -86,10 +86,3 @@ class Window(Generic[T]):
     def postpone(self, number: int, due: float) -> None:
         """Hand the item out again at `due`, before all that follow it."""
         self.add_waiting(number, self._in_hand.pop(number), due)
-
-    def clear(self) -> None:
-        """Forget everything: the connection the items came by is gone."""
-        self._fresh.clear()
-        self._in_hand.clear()
-        self._waiting.clear()
-        self._postponed.clear()

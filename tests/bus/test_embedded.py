@@ -1,6 +1,7 @@
 """The embedded transport: the suite of all transports, and what is its own."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -135,3 +136,44 @@ async def test_a_topic_without_readers_holds_nothing_back(open_transport: Open) 
     await transport.publish([envelope(3000, topic="rare.one")])
     assert await take_all(reader, 1) == ["e3000"]
     assert await transport.depth() == {"rare": 0}
+
+
+async def test_what_another_process_publishes_is_seen_soon(open_transport: Open) -> None:
+    reading, publishing = await open_transport(), await open_transport()  # two connections see each other as processes do
+    reader = await reading.subscribe(Subscription("mirror", "#"))
+    waits = []
+    for number in range(10):
+        await asyncio.sleep(0.03)
+        await publishing.publish([envelope(number)])
+        published = time.monotonic()
+        await (await take(reader)).ack()
+        waits.append(time.monotonic() - published)
+    assert sorted(waits)[5] < 0.1
+
+
+async def test_a_retry_that_waited_when_the_bus_was_closed_goes_on_waiting(open_transport: Open) -> None:
+    first = await open_transport()
+    reader = await first.subscribe(Subscription("mirror", "#"))
+    await first.publish([envelope(0), envelope(1)])
+    await (await take(reader)).retry("source away", delay_s=0.8)
+    began = time.monotonic()
+    await first.close()
+    again = await (await open_transport()).subscribe(Subscription("mirror", "#"))
+    delivery = await take(again)
+    assert (delivery.envelope.id, delivery.attempt) == ("e0", 2)
+    assert time.monotonic() - began >= 0.75
+
+
+async def test_settled_out_of_order_comes_not_again(open_transport: Open) -> None:
+    first = await open_transport()
+    reader = await first.subscribe(Subscription("mirror", "#"))
+    await first.publish([envelope(number) for number in range(4)])
+    held = [await take(reader) for _ in range(3)]
+    await held[1].ack()
+    await held[2].bury("no key")
+    await first.close()
+    second = await open_transport()
+    again = await second.subscribe(Subscription("mirror", "#"))
+    assert await second.depth() == {"mirror": 2}
+    assert await take_all(again, 2) == ["e0", "e3"]
+    assert await second.depth() == {"mirror": 0}

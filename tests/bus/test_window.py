@@ -35,15 +35,6 @@ def test_two_retries_come_in_order_whichever_is_due_first() -> None:
     assert window.take(9.0) == Hand(2, "b")
 
 
-def test_clear_forgets_all() -> None:
-    window: Window[str] = Window(prefetch=3)
-    window.add(1, "a")
-    window.add(2, "b")
-    window.take(0.0)
-    window.clear()
-    assert (window.room, window.lowest, window.is_idle) == (3, None, True)
-
-
 @given(st.lists(st.sampled_from(["add", "take", "settle", "retry", "wait"]), max_size=100), st.integers(1, 5))
 def test_a_reader_that_settles_each_before_the_next_sees_them_in_order(steps: list[str], prefetch: int) -> None:
     window: Window[int] = Window(prefetch)
