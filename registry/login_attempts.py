@@ -3,8 +3,10 @@
 So that attempts made all at once count like attempts made in a row.
 """
 
+from contextlib import suppress
+
 from core.database import Database, Session
-from core.errors import Limited
+from core.errors import Conflict, Limited
 
 _TABLE, _COLUMNS = "login_attempt", ("name", "failures", "locked_until_ms", "is_known")
 _FREE_FAILURES = 5
@@ -13,9 +15,9 @@ _UNKNOWN_NAMES = 1_000
 
 
 def lock_s(failures: int) -> int:
-    """How long an account stays locked after that many failures in a row: 5 are free, then 2, 4, 8 … s, at most 15 min."""
+    """How long an account stays locked after that many failures in a row: the sixth locks it for 2 s, then 4, 8 … to 15 min."""
     over = failures - _FREE_FAILURES
-    return 0 if over < 0 else min(2 ** min(over + 1, 20), _LONGEST_LOCK_S)
+    return 0 if over <= 0 else min(2 ** min(over, 20), _LONGEST_LOCK_S)
 
 
 class LoginAttempts:
@@ -26,7 +28,7 @@ class LoginAttempts:
         self._database = database
         self._table = database.dialect.quote(_TABLE)
 
-    async def prepare(self, session: Session) -> None:
+    async def make_table(self, session: Session) -> None:
         c = self._database.dialect.column
         await session.execute(
             f"CREATE TABLE IF NOT EXISTS {self._table} (name {c('key')} PRIMARY KEY, failures {c('integer')} NOT NULL,"
@@ -35,6 +37,7 @@ class LoginAttempts:
 
     async def begin(self, name: str, *, is_known: bool, now_ms: int) -> None:
         """Count an attempt as failed until `succeeded` is called. Raises Limited while the account is locked."""
+        await self._make_row(name, is_known=is_known)
         upsert = self._database.dialect.upsert(_TABLE, _COLUMNS, ("name",))
         async with self._database.transaction() as session:
             # Writing first makes attempts on one account follow each other on MariaDB too.
@@ -47,6 +50,15 @@ class LoginAttempts:
             await session.execute(upsert, (name, failures, now_ms + lock_s(failures) * 1000, int(is_known)))
             if not is_known:
                 await self._prune(session)
+
+    async def _make_row(self, name: str, *, is_known: bool) -> None:
+        """In a transaction of its own: a row that is not there can't be locked, and attempts at once would not see each other."""
+        if await self._database.query(f"SELECT 1 FROM {self._table} WHERE name = ?", (name,)):  # noqa: S608
+            return
+        insert = f"INSERT INTO {self._table} ({', '.join(_COLUMNS)}) VALUES (?, 0, 0, ?)"  # noqa: S608
+        with suppress(Conflict):  # another attempt was faster
+            async with self._database.transaction() as session:
+                await session.execute(insert, (name, int(is_known)))
 
     async def _prune(self, session: Session) -> None:
         rows = await session.query(

@@ -7,7 +7,7 @@ import secrets
 from core.database import Database, Session
 from core.secret import Secret
 
-_TABLE, _COLUMNS = "console_session", ("token_hash", "user_name", "address", "created_ms", "expires_ms")
+TABLE, _COLUMNS = "console_session", ("token_hash", "user_name", "address", "created_ms", "expires_ms")
 
 
 def _hash(token: Secret) -> str:
@@ -20,9 +20,9 @@ class Sessions:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._table = database.dialect.quote(_TABLE)
+        self._table = database.dialect.quote(TABLE)
 
-    async def prepare(self, session: Session) -> None:
+    async def make_table(self, session: Session) -> None:
         c = self._database.dialect.column
         await session.execute(
             f"CREATE TABLE IF NOT EXISTS {self._table} (token_hash {c('key')} PRIMARY KEY, user_name {c('key')} NOT NULL,"

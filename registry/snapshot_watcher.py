@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from core.adapter import Adapter
@@ -69,7 +69,7 @@ class SnapshotWatcher:
         await self._keep(snapshot)
         return snapshot
 
-    async def changes(self) -> AsyncIterator[Snapshot]:
+    async def changes(self) -> AsyncGenerator[Snapshot, None]:
         """Each new snapshot, for ever. While the database is down it asks ever more seldom, at most every 5 s."""
         wait_s = self._interval_s
         while True:

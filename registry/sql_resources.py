@@ -1,9 +1,5 @@
-"""core.stores.Resources on a SQL database: resources, the audit and the revision that counts every change.
+"""core.stores.Resources on a SQL database: resources, the audit and the revision that counts every change."""
 
-The tables are made at the first use, so that a node can start while the database is down.
-"""
-
-import asyncio
 import json
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,6 +10,7 @@ from core.database import Database, Session
 from core.errors import Conflict, NotFound
 from core.stores import AuditEntry, Edit, Resource
 from registry.changes import RevisionMoved, VersionedResources
+from registry.tables import Tables
 
 _REVISION, _RESOURCE, _AUDIT = "resource_revision", "resource", "resource_audit"
 _COLUMNS = ("kind", "name", "body", "version", "changed_ms")
@@ -35,46 +32,35 @@ class SqlResources:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._is_prepared = False
-        self._preparing = asyncio.Lock()
         q = database.dialect.quote
         self._revision, self._resource, self._audit = q(_REVISION), q(_RESOURCE), q(_AUDIT)
         self._columns = ", ".join(map(q, _COLUMNS))
         self._audit_columns = ", ".join(map(q, _AUDIT_COLUMNS))
+        self._tables = Tables(database, _AUDIT, self._make_tables)
 
-    async def _prepare(self) -> None:
-        if self._is_prepared:
-            return
-        async with self._preparing:
-            if not self._is_prepared:
-                await self._make_tables()
-                self._is_prepared = True
-
-    async def _make_tables(self) -> None:
+    async def _make_tables(self, session: Session) -> None:
+        """The counter with its row first: MariaDB commits each of these at once, and the last table tells that all are there."""
         c = self._database.dialect.column
-        async with self._database.transaction() as session:
-            for statement in (
-                f"CREATE TABLE IF NOT EXISTS {self._revision} (id {c('integer')} PRIMARY KEY, revision {c('integer')} NOT NULL)",
-                f"CREATE TABLE IF NOT EXISTS {self._resource} (kind {c('key')} NOT NULL, name {c('key')} NOT NULL,"
-                f" body {c('text')} NOT NULL, version {c('integer')} NOT NULL, changed_ms {c('integer')} NOT NULL,"
-                " PRIMARY KEY (kind, name))",
-                f"CREATE TABLE IF NOT EXISTS {self._audit} (revision {c('integer')} PRIMARY KEY, at_ms {c('integer')} NOT NULL,"
-                f" actor {c('text')} NOT NULL, action {c('key')} NOT NULL, kind {c('key')} NOT NULL, name {c('key')} NOT NULL,"
-                f" before_body {c('text')}, after_body {c('text')})",
-            ):
-                await session.execute(statement)
-            if not await session.query(f"SELECT id FROM {self._revision}"):  # noqa: S608  # our own quoted name
-                with suppress(Conflict):  # another node was faster
-                    await session.execute(f"INSERT INTO {self._revision} (id, revision) VALUES (1, 0)")  # noqa: S608
+        counter = f"id {c('integer')} PRIMARY KEY, revision {c('integer')} NOT NULL"
+        await session.execute(f"CREATE TABLE IF NOT EXISTS {self._revision} ({counter})")
+        with suppress(Conflict):  # another node was faster
+            await session.execute(f"INSERT INTO {self._revision} (id, revision) VALUES (1, 0)")  # noqa: S608  # our own quoted name
+        resource = f"kind {c('key')} NOT NULL, name {c('key')} NOT NULL, body {c('text')} NOT NULL, version {c('integer')} NOT NULL"
+        resource += f", changed_ms {c('integer')} NOT NULL, PRIMARY KEY (kind, name)"
+        await session.execute(f"CREATE TABLE IF NOT EXISTS {self._resource} ({resource})")
+        audit = f"revision {c('integer')} PRIMARY KEY, at_ms {c('integer')} NOT NULL, actor {c('text')} NOT NULL"
+        audit += f", action {c('key')} NOT NULL, kind {c('key')} NOT NULL, name {c('key')} NOT NULL"
+        audit += f", before_body {c('text')}, after_body {c('text')}"
+        await session.execute(f"CREATE TABLE IF NOT EXISTS {self._audit} ({audit})")
 
     async def revision(self) -> int:
-        await self._prepare()
+        await self._tables.ready()
         rows = await self._database.query(f"SELECT revision FROM {self._revision}")  # noqa: S608
         return int(rows[0][0])
 
     async def all(self) -> tuple[int, list[Resource]]:
         """In one statement, which both databases answer from one moment. Sorted by kind and name."""
-        await self._prepare()
+        await self._tables.ready()
         rows = await self._database.query(
             f"SELECT r.revision, x.kind, x.name, x.body, x.version, x.changed_ms FROM {self._revision} r"  # noqa: S608
             f" LEFT JOIN {self._resource} x ON r.id = 1 ORDER BY x.kind, x.name"
@@ -82,7 +68,7 @@ class SqlResources:
         return int(rows[0][0]), [_resource(row[1:]) for row in rows if row[1] is not None]
 
     async def get(self, kind: str, name: str) -> Resource | None:
-        await self._prepare()
+        await self._tables.ready()
         rows = await self._database.query(
             f"SELECT {self._columns} FROM {self._resource} WHERE kind = ? AND name = ?",  # noqa: S608
             (kind, name),
@@ -91,7 +77,7 @@ class SqlResources:
 
     async def commit(self, edits: Sequence[Edit], *, actor: str, at: int | None = None) -> int:
         """See the protocol. RevisionMoved (a Conflict) where `at` is given and anything has changed since that revision."""
-        await self._prepare()
+        await self._tables.ready()
         async with self._database.transaction() as session:
             # The counter's row is taken first: it makes this writer the only one on MariaDB too.
             await session.execute(f"UPDATE {self._revision} SET revision = revision + ? WHERE id = 1", (len(edits),))  # noqa: S608
@@ -122,7 +108,7 @@ class SqlResources:
         await session.execute(f"INSERT INTO {self._audit} ({self._audit_columns}) VALUES ({marks})", entry)  # noqa: S608
 
     async def audit(self, *, before: int | None = None, limit: int = 100) -> list[AuditEntry]:
-        await self._prepare()
+        await self._tables.ready()
         condition, params = ("WHERE revision < ?", (before, limit)) if before is not None else ("", (limit,))
         rows = await self._database.query(
             f"SELECT {self._audit_columns} FROM {self._audit} {condition} ORDER BY revision DESC LIMIT ?",  # noqa: S608

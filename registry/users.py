@@ -1,6 +1,5 @@
 """Console users, kept as resources of kind `user`: an operator may change things, a viewer may only read (the API checks it)."""
 
-import asyncio
 import re
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -10,14 +9,16 @@ from msgspec import Struct
 
 from config.types import convert
 from core.clock import epoch_ms
-from core.database import Database
+from core.database import Database, Session
 from core.errors import Conflict, InvalidInput, NotFound, Unauthenticated
 from core.secret import Secret
 from core.stores import Edit, Resource
 from registry.changes import Changes, VersionedResources
 from registry.login_attempts import LoginAttempts
 from registry.passwords import Passwords, fresh_password
+from registry.sessions import TABLE as SESSIONS_TABLE
 from registry.sessions import Sessions
+from registry.tables import Tables
 
 KIND = "user"
 FIRST_OPERATOR = "operator"
@@ -55,22 +56,15 @@ class Users:
     ) -> None:
         self._resources = resources
         self._changes = Changes(resources)
-        self._database = database
         self._passwords = passwords or Passwords()
         self._attempts = LoginAttempts(database)
         self._sessions = Sessions(database)
         self._now_ms = now_ms
-        self._preparing = asyncio.Lock()
-        self._is_prepared = False
+        self._tables = Tables(database, SESSIONS_TABLE, self._make_tables)
 
-    async def _prepare(self) -> None:
-        async with self._preparing:
-            if self._is_prepared:
-                return
-            async with self._database.transaction() as session:
-                await self._attempts.prepare(session)
-                await self._sessions.prepare(session)
-            self._is_prepared = True
+    async def _make_tables(self, session: Session) -> None:
+        await self._attempts.make_table(session)
+        await self._sessions.make_table(session)
 
     async def ensure_operator(self) -> Secret | None:
         """At the first start, where there is no operator: make one named `operator` and give its password, this once."""
@@ -106,7 +100,7 @@ class Users:
 
     async def set_password(self, name: str, password: Secret, *, actor: str) -> None:
         """Ends every session and token of the user and any lock of the account."""
-        await self._prepare()
+        await self._tables.ready()
         hashed = await self._passwords.hash(password, name=name)
         await self._change(name, lambda body: msgspec.structs.replace(body, password_hash=hashed), actor=actor)
         await self._sessions.end_all_of(name)
@@ -119,7 +113,7 @@ class Users:
 
     async def delete(self, name: str, *, actor: str) -> None:
         """Ends the user's sessions and tokens too. Conflict for the last operator."""
-        await self._prepare()
+        await self._tables.ready()
         await self._change(name, lambda _: None, actor=actor)
         await self._sessions.end_all_of(name)
 
@@ -130,20 +124,25 @@ class Users:
 
     async def login(self, name: str, password: Secret, *, address: str) -> tuple[Secret, User]:
         """A session token for 12 hours. Unauthenticated, never saying which of the two was wrong; Limited while locked."""
-        await self._prepare()
-        found = await self._resources.get(KIND, name) if _NAME.fullmatch(name) else None
-        shown = name[:63]
-        await self._attempts.begin(shown, is_known=found is not None, now_ms=self._now_ms())
-        hashed = _body(found).password_hash if found else None
-        if not await self._passwords.verify(hashed, password) or found is None:
+        await self._tables.ready()
+        is_possible = _NAME.fullmatch(name) is not None
+        found = await self._resources.get(KIND, name) if is_possible else None
+        if is_possible:
+            await self._attempts.begin(name, is_known=found is not None, now_ms=self._now_ms())
+        if not await self._passwords.verify(_body(found).password_hash if found else None, password) or found is None:
             raise Unauthenticated("the name or the password is wrong")
-        await self._attempts.succeeded(shown)
+        await self._attempts.succeeded(name)
         token = await self._sessions.begin(name, prefix="zs_", address=address, now_ms=self._now_ms(), ttl_s=_SESSION_S)
-        return token, _user(found)
+        # The password may have been changed, and all sessions ended, while the old one was being verified.
+        now = await self._resources.get(KIND, name)
+        if now is None or _body(now).password_hash != _body(found).password_hash:
+            await self._sessions.end(token)
+            raise Unauthenticated("the account was changed just now; log in again")
+        return token, _user(now)
 
     async def identify(self, token: Secret) -> User:
         """Whose session or automation token this is. Raises Unauthenticated."""
-        await self._prepare()
+        await self._tables.ready()
         name = await self._sessions.user_of(token, now_ms=self._now_ms())
         found = await self._resources.get(KIND, name) if name else None
         if found is None:
@@ -152,14 +151,14 @@ class Users:
 
     async def logout(self, token: Secret) -> None:
         """End a session or an automation token."""
-        await self._prepare()
+        await self._tables.ready()
         await self._sessions.end(token)
 
     async def issue_token(self, user: str, *, ttl_s: float) -> Secret:
         """A token for scripts with the user's own role, shown once. InvalidInput for more than a year; NotFound."""
         if not 0 < ttl_s <= _LONGEST_TOKEN_S:
             raise InvalidInput(f"a token may live up to {_LONGEST_TOKEN_S} s (a year), not {ttl_s:g} s")
-        await self._prepare()
+        await self._tables.ready()
         if await self._resources.get(KIND, user) is None:
             raise NotFound(f"there is no user {user}")
         return await self._sessions.begin(user, prefix="zt_", address="", now_ms=self._now_ms(), ttl_s=ttl_s)

@@ -10,6 +10,11 @@ from registry.sql_nodes import SqlNodes
 _REPORT = NodeReport("gw-1", "gateway", pid=7, started_ms=1, seen_ms=2, revision=3, parts={"cache": "ok", "数据库": "正常"})
 
 
+@pytest.fixture
+def database(any_database: Database) -> Database:
+    return any_database
+
+
 @pytest.mark.req("0.33")
 async def test_each_node_has_one_report_the_latest(database: Database) -> None:
     nodes = SqlNodes(database)

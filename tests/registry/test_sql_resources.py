@@ -1,6 +1,5 @@
 """The registry's store on SQLite and on a real MariaDB, through one suite; and what only a file can show."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -8,26 +7,14 @@ import pytest
 from core.database import Database
 from core.stores import Edit
 from registry.sql_resources import SqlResources
-from storage.mysql import open_mysql
 from storage.sqlite import open_sqlite
 from tests.conformance.resources_suite import ResourcesSuite
-from tests.servers.mariadb import MariaDBDatabase
 
 
-class TestOnSqlite(ResourcesSuite):
+class TestSqlResources(ResourcesSuite):
     @pytest.fixture
-    async def resources(self, database: Database) -> SqlResources:
-        return SqlResources(database)
-
-
-@pytest.mark.servers
-class TestOnMariaDB(ResourcesSuite):
-    @pytest.fixture
-    async def resources(self, mariadb_database: MariaDBDatabase) -> AsyncIterator[SqlResources]:
-        m = mariadb_database
-        database = await open_mysql(f"mysql://{m.user}:{m.password}@{m.host}:{m.port}/{m.database}")
-        yield SqlResources(database)
-        await database.close()
+    def resources(self, any_database: Database) -> SqlResources:
+        return SqlResources(any_database)
 
 
 async def test_a_second_node_finds_what_the_first_committed(tmp_path: Path) -> None:
