@@ -5,8 +5,8 @@ from typing import Any
 
 from msgspec import inspect
 
+from config.scalars import plain_scalar
 from config.types import EXPECTED
-from config.yaml_text import plain_scalar
 from core.secret import Secret
 
 _WORDS: dict[type[inspect.Type], str] = {

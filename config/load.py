@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
-from config import check, secret_text, yaml_text
+from config import check, secret_text
 from config.model import KINDS, Part, Platform, Source
 from config.problem import Locator, Path, Problem, refuse, suggestion
 from config.types import convert
@@ -24,6 +24,8 @@ def load_platform(path: FilePath, variables: Mapping[str, str], adapters: Adapte
     `${NAME}` and secrets written `env:NAME` or `file:…` are resolved here, from `variables` (the environment) and this machine's
     files; `sealed:` ones stay. Raises ConfigError; InvalidDocument lists every problem with file and line.
     """
+    from config import yaml_text  # the registry, which never reads YAML, imports this module in every process
+
     document, where = yaml_text.read(path, variables)
     folder = path.parent
     validation = Validation(lambda text: secret_text.resolve(text, variables, folder), where.interpolated.__contains__)

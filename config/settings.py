@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct, inspect
 
-from config import secret_text, yaml_text
+from config import secret_text
 from config.address import Address
 from config.problem import Path as Keys
 from config.problem import Problem, line
@@ -123,6 +123,8 @@ def _layer(
 
 
 def _file_layer(path: Path, environment: Mapping[str, str]) -> _Layer:
+    from config import yaml_text  # a node's processes get their settings as JSON: they never need a YAML parser
+
     document, where = yaml_text.read(path, environment)
 
     def label(keys: Keys) -> str:

@@ -4,8 +4,6 @@ Only what a configuration needs: mappings, lists and scalars of the core schema 
 bounds. Tags and several documents are refused, keys are text. It raises nothing but ConfigError.
 """
 
-import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -26,36 +24,14 @@ from ruamel.yaml.events import (
 
 from config.interpolation import interpolate
 from config.problem import Locator, Path
+from config.scalars import plain_scalar
 from core.errors import ConfigError
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 200_000  # aliases count each time they are used, so that ten lines of them can't fill the memory
 MAX_DEPTH = 40
 
-_INTEGER = re.compile(r"[-+]?[0-9]{1,40}|0o[0-7]{1,40}|0x[0-9a-fA-F]{1,40}")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_WORDS: Mapping[str, Any] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
 _TEXT_TAGS = ("!", "tag:yaml.org,2002:str")
-
-
-def plain_scalar(text: str) -> Any:
-    """What an unquoted scalar means: null, a boolean, a number, or else text. `yes`, `on` and dates are text in YAML 1.2.
-
-    A number that JSON or 64 bits can't hold stays text, so that a number field refuses it.
-    """
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INTEGER.fullmatch(text):
-        whole = int(text, 0) if text[:2] in ("0o", "0x") else int(text)
-        return whole if -(2**63) <= whole < 2**63 else text
-    if _FLOAT.fullmatch(text):
-        number = float(text)
-        return number if math.isfinite(number) else text
-    return text
 
 
 @dataclass(slots=True)

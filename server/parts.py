@@ -8,7 +8,6 @@ from pathlib import Path
 
 from adapters.loader import load_adapters
 from bus.embedded import EmbeddedTransport
-from bus.rabbitmq import RabbitTransport
 from cache.limiter_memory import MemoryLimiter
 from cache.limiter_redis import RedisLimiter
 from cache.memory import MemorySharedCache
@@ -141,11 +140,17 @@ async def _databases(settings: Settings, stack: AsyncExitStack) -> tuple[Databas
 
 async def _bus(settings: Settings, stack: AsyncExitStack, node: str) -> Transport:
     address = settings.bus.reveal()
-    bus: EmbeddedTransport | RabbitTransport
-    bus = EmbeddedTransport(settings.data_dir / "bus.db") if address == "embedded" else RabbitTransport(address, node=node)
-    await bus.open()
-    stack.push_async_callback(bus.close)
-    return bus
+    if address == "embedded":
+        embedded = EmbeddedTransport(settings.data_dir / "bus.db")
+        await embedded.open()
+        stack.push_async_callback(embedded.close)
+        return embedded
+    from bus.rabbitmq import RabbitTransport  # its driver takes memory that an embedded node has no use for
+
+    rabbit = RabbitTransport(address, node=node)
+    await rabbit.open()
+    stack.push_async_callback(rabbit.close)
+    return rabbit
 
 
 def _cache_and_limits(settings: Settings, stack: AsyncExitStack) -> tuple[SharedCache, Limits]:

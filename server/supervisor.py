@@ -31,7 +31,7 @@ class _Process:
 
     def __init__(self, name: str, command: list[str], settings: Settings, on_event: Callable[[str, dict[str, Any]], None]) -> None:
         self.name = name
-        self._command = [sys.executable, "-m", *command]
+        self._command = [sys.executable, "-m", "server.lean", *command]
         self._settings = settings
         self._on_event = on_event
         self.first_message: dict[str, str] | None = None

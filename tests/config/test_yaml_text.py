@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config import yaml_text
-from config.yaml_text import MAX_BYTES, parse, plain_scalar, read
+from config.scalars import plain_scalar
+from config.yaml_text import MAX_BYTES, parse, read
 from core.errors import ConfigError
 
 
