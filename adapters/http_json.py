@@ -6,6 +6,7 @@ Wire, errors and redirects are `http_client`'s, positions are `paging`'s.
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -134,8 +135,9 @@ class HttpJsonConnection:
         progress = Progress(cursor, order, asked=size, is_keyed=options.paging == "after")
         ask = partial(self._page, dataset, options, size)
         rows = partial(_rows, dataset)
-        async for transaction in read_pages(ask, progress, marker(dataset, options.after_field), rows, batch_rows):
-            yield transaction
+        async with aclosing(read_pages(ask, progress, marker(dataset, options.after_field), rows, batch_rows)) as transactions:
+            async for transaction in transactions:
+                yield transaction
 
     async def fetch(self, dataset: Dataset, key: Mapping[str, Value]) -> Rows | None:
         record, _ = await self._record(dataset, key)

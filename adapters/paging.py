@@ -5,7 +5,7 @@ Three orders of a list. `cursor`: by last change, then key; since and after move
 offset or token; such a position is worth nothing after a break, so a broken run starts again at its `since`.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -155,7 +155,7 @@ async def read_pages(
     mark: Callable[[Mapping[str, Any]], Mark],
     to_rows: Callable[[Sequence[Mapping[str, Any]]], Rows],
     batch_rows: int,
-) -> AsyncIterator[Transaction]:
+) -> AsyncGenerator[Transaction, None]:
     """Ask for page after page until the last. Where the position is not exact, a page waits until it is known whether it is the
     last, because its cursor depends on it: two pages are held at most."""
     held: Page | None = None

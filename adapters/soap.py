@@ -9,6 +9,7 @@ import asyncio
 import base64
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -115,10 +116,10 @@ class SoapConnection:
         size = min(options.size, batch_rows)
         progress = Progress(cursor, order, asked=size, is_keyed=options.after_argument is not None)
         ask = partial(self._page, dataset, options, size)
-        async for transaction in read_pages(
-            ask, progress, marker(dataset, options.after_field), partial(_rows, dataset), batch_rows
-        ):
-            yield transaction
+        mark, rows = marker(dataset, options.after_field), partial(_rows, dataset)
+        async with aclosing(read_pages(ask, progress, mark, rows, batch_rows)) as transactions:
+            async for transaction in transactions:
+                yield transaction
 
     async def call(self, operation: str, arguments: Mapping[str, Value]) -> Any:
         """A dict of the elements of the answer, typed by the WSDL: decimals as text, dates in ISO 8601."""
