@@ -27,7 +27,7 @@ Positive = Annotated[float, Meta(gt=0)]
 
 CHUNK_BYTES = 256 * 1024
 MAX_KNOWN_FILES = 10_000
-"""How many read files the cursor may name, which it does only while they stay on the server."""
+"""How many files may be kept on the server: the cursor names each of them."""
 
 Version = tuple[int, str]
 """Size in bytes and time of modification as the server gives it: what tells whether a file is the one that was read."""
@@ -101,11 +101,7 @@ class FtpConnection:
         async with self._session() as client:
             listing = await self._listing(client, pattern.parent)
             done = {name: version for name, version in _known(cursor).items() if listing.get(name) == version}
-            if len(done) > MAX_KNOWN_FILES:
-                raise InvalidInput(
-                    f"{pattern}: more than {MAX_KNOWN_FILES} read files are kept there; let `after` archive or delete them"
-                )
-            for name in done if options.after != "keep" else ():
+            for name in list(done) if options.after != "keep" else ():
                 await self._tidy(pattern.with_name(name), done[name], options)  # a crash came before it was done
             for name, version in await self._whole(client, pattern, listing, done, options):
                 async with aclosing(self._file(client, pattern.with_name(name), version, done, options)) as pieces:
@@ -133,8 +129,13 @@ class FtpConnection:
         finally:
             stream.writer.transport.abort()
         done[path.name] = version
-        acknowledge = partial(self._tidy, path, version, options) if size == version[0] and options.after != "keep" else _nothing
+        is_put_away = options.after != "keep" and size == version[0]
+        acknowledge = partial(self._durable, path, version, done, options) if is_put_away else _nothing
         yield Transaction(Chunk(str(path), piece, True), _cursor(done), observed_ms, acknowledge)
+
+    async def _durable(self, path: PurePosixPath, version: Version, done: dict[str, Version], options: FtpOptions) -> None:
+        await self._tidy(path, version, options)
+        done.pop(path.name, None)  # a file that is not there need not be known: the cursor stays small
 
     async def _opened(self, client: Any, path: PurePosixPath) -> Any:
         try:
@@ -167,6 +168,10 @@ class FtpConnection:
     ) -> list[tuple[str, Version]]:
         """The files to read: not read yet, and whole by now. In the order of their names."""
         fresh = {name: version for name, version in listing.items() if fnmatchcase(name, pattern.name) and name not in done}
+        if options.after == "keep" and len(fresh) + len(done) > MAX_KNOWN_FILES:
+            raise InvalidInput(
+                f"{pattern}: more than {MAX_KNOWN_FILES} files are kept there; let `after` archive or delete what is read"
+            )
         if options.done_marker is not None:
             marker = options.done_marker
             fresh = {name: v for name, v in fresh.items() if not name.endswith(marker) and name + marker in listing}

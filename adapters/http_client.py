@@ -208,6 +208,8 @@ def _translated(where: str, is_closed: Callable[[], bool], bounds: Bounds) -> It
         yield
     except aiohttp.ConnectionTimeoutError as error:
         raise NotConnected(f"{where}: no connection within {bounds.connect_timeout_s:g} s") from error
+    except aiohttp.ClientConnectorCertificateError as error:
+        raise NotConnected(f"{where}: its certificate is not trusted: {str(error.certificate_error)[:200]}") from error
     except aiohttp.ClientConnectorError as error:
         raise NotConnected(f"{where}: can't connect: {error.os_error.strerror or error.os_error}") from error
     except TimeoutError as error:

@@ -30,6 +30,8 @@ UrlPath = Annotated[str, Meta(pattern=r"^/", description="path under `url`, with
 
 MAX_WAITS = 3
 """How often one page may be put off by Retry-After before the read fails."""
+MAX_DEPTH = 100
+"""How deep a field's lists and objects may be nested."""
 MAX_RACES = 16
 """How often a merged write is tried when others change the record between our GET and PUT."""
 
@@ -323,13 +325,15 @@ def _rows(dataset: Dataset, records: Sequence[Mapping[str, Any]]) -> Rows:
     return Rows(columns, [[_cell(value_at(record, column)) for column in columns] for record in records])
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Any, depth: int = 0) -> Any:
     """A list or object goes on as plain JSON; only a field of its own keeps its exact decimals."""
+    if depth > MAX_DEPTH:
+        raise Unavailable(f"the answer's JSON is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, list):
-        return [float(item) if isinstance(item, Decimal) else _cell(item) for item in value]
+        return [_cell(item, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {name: float(item) if isinstance(item, Decimal) else _cell(item) for name, item in value.items()}
-    return value
+        return {name: _cell(item, depth + 1) for name, item in value.items()}
+    return float(value) if depth and isinstance(value, Decimal) else value
 
 
 def _outgoing(dataset: Dataset, name: str, value: Value) -> Any:

@@ -36,6 +36,9 @@ Count = Annotated[int, Meta(ge=1)]
 LARGE_BYTES = 256 * 1024
 """An answer larger than this is parsed in a thread, so that it doesn't hold up the loop."""
 
+MAX_DEPTH = 100
+"""How deep the elements of an answer may be nested."""
+
 _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 _ENVELOPE = re.compile(r"\{(http://schemas\.xmlsoap\.org/soap/envelope/|http://www\.w3\.org/2003/05/soap-envelope)\}Envelope")
 _ZONED_DATE = re.compile(r"(\d{4}-\d\d-\d\d)(Z|[+-]\d\d:\d\d)")
@@ -262,8 +265,10 @@ def _utf8(answer: Answer) -> bytes:
     return re.sub(r"^\ufeff?\s*<\?xml[^>]*\?>", "", text).encode()
 
 
-def _tree(element: Element) -> Any:
+def _tree(element: Element, depth: int = 0) -> Any:
     """An element as JSON-like values: text, a dict of its children (attributes as `@name`), lists where a name is repeated."""
+    if depth > MAX_DEPTH:
+        raise Unavailable(f"the answer's XML is nested deeper than {MAX_DEPTH} elements")
     if element.get(_NIL) in ("true", "1"):
         return None
     attributes = {f"@{_local(name)}": value for name, value in element.items() if not name.startswith("{")}
@@ -273,7 +278,7 @@ def _tree(element: Element) -> Any:
     if not len(element) and element.text:
         tree["text"] = element.text
     for child in element:
-        name, value = _local(child.tag), _tree(child)
+        name, value = _local(child.tag), _tree(child, depth + 1)
         if name in tree:
             tree[name] = [*tree[name], value] if isinstance(tree[name], list) else [tree[name], value]
         else:

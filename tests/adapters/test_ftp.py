@@ -279,11 +279,10 @@ async def test_more_known_files_than_a_cursor_can_hold_are_refused_in_words(
     monkeypatch.setattr("adapters.ftp.MAX_KNOWN_FILES", 2)
     for number in range(3):
         (root / "daily" / f"{number}.csv").write_text("x")
-    cursor = (await read(connection, dataset()))[1]
-    with pytest.raises(InvalidInput, match="more than 2 read files are kept there; let `after`"):
-        await read(connection, dataset(), cursor)
-    (root / "daily" / "0.csv").unlink()
-    assert (await read(connection, dataset(), cursor))[0] == []
+    with pytest.raises(InvalidInput, match="more than 2 files are kept there; let `after`"):
+        await read(connection, dataset())
+    found = await read_transactions(connection, dataset(after="delete"))
+    assert [list(cast(Any, transaction.cursor)["done"]) for transaction in found] == [["0.csv"], ["1.csv"], ["2.csv"]]
 
 
 async def test_a_forbidden_folder_is_forbidden(connection: FtpConnection, root: Path) -> None:

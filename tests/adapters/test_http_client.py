@@ -1,16 +1,19 @@
 """Redirects, bounds and words of errors, over real sockets."""
 
 import email.utils
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from adapters.http_client import Bounds, HTTPClient, retry_after_s
-from core.errors import InvalidInput, Unavailable
+from core.errors import InvalidInput, NotConnected, Unavailable
 from core.secret import Secret
+from tests.servers.certificate import self_signed
 
 
 @asynccontextmanager
@@ -74,6 +77,21 @@ async def test_headers_that_http_does_not_allow_are_invalid_input() -> None:
     async with client_of(application()) as (client, url):
         with pytest.raises(InvalidInput, match="does not allow"):
             await client.send("GET", f"{url}/here", headers={"SOAPAction": "a\r\nX-Other: b"})
+
+
+async def test_a_certificate_that_is_not_trusted_is_not_connected(tmp_path: Path) -> None:
+    files = self_signed(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(files.certificate, files.key)
+    runner = web.AppRunner(application())
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    url = f"https://127.0.0.1:{runner.addresses[0][1]}"
+    client = HTTPClient(url, {}, Bounds(1, 2, 1000))
+    with pytest.raises(NotConnected, match="certificate is not trusted"):
+        await client.send("GET", url)
+    await client.close()
+    await runner.cleanup()
 
 
 def test_retry_after_in_seconds_and_as_a_date() -> None:

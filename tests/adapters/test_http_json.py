@@ -2,8 +2,9 @@
 
 import asyncio
 import base64
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
@@ -36,6 +37,7 @@ from core.errors import (
 from core.records import Cursor, Payload
 from core.schema import Dataset
 from core.secret import Secret
+from examples.estate.marketing import marketing_application
 from tests.conformance.adapter_suite import (
     ConnectionSuite,
     LookupSuite,
@@ -172,11 +174,8 @@ async def connected(handler: Handler, **settings: Any) -> AsyncIterator[HttpJson
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", handler)
     async with serving(application) as url:
-        connection = HttpJsonConnection(HttpJsonSettings(url=url, **settings))
-        try:
+        async with opened_connection(HttpJsonSettings(url=url, **settings)) as connection:
             yield connection
-        finally:
-            await connection.close()
 
 
 def numbers(**options: Any) -> Dataset:
@@ -275,6 +274,15 @@ async def test_decimals_are_exact_and_nested_names_are_found() -> None:
     payload: Any = transaction.payload
     assert payload.columns == ["a.price", "tags", "big", "none"]
     assert payload.rows == [[Decimal("12345678901234567.890"), [1.5, "x"], 12345678901234567890123, None]]
+
+
+async def test_a_value_nested_without_end_is_refused() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text='{"items": [{"n": ' + "[" * 500 + "]" * 500 + "}]}", content_type="application/json")
+
+    async with connected(answer) as connection:
+        with pytest.raises(Unavailable, match=r"nested deeper than 100|not valid JSON"):
+            await read_numbers(connection, numbers())
 
 
 async def test_gbk_answers_are_read_by_their_charset() -> None:
@@ -504,3 +512,60 @@ def test_templates_and_queries() -> None:
     assert filled("/a/{x}/{y}", {"x": "1 2", "y": True}) == "/a/1%202/true"
     assert with_query("/a?b=1", {"c": [1, None, "x&y"], "d": None}) == "/a?b=1&c=1&c=x%26y"
     assert with_query("/a", {}) == "/a"
+
+
+@asynccontextmanager
+async def opened_connection(settings: HttpJsonSettings) -> AsyncIterator[HttpJsonConnection]:
+    connection = HttpJsonConnection(settings)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def objects(path: str, key: str, *fields: str, cursor: str | None = None, **options: Any) -> Dataset:
+    declared: dict[str, Any] = {field: "json" for field in (key, *fields)}
+    return Dataset(object=path, key=(key,), fields=declared, cursor=cursor, options={"items": "data", **options})
+
+
+async def test_the_estates_marketing_system() -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
+        database.execute("CREATE TABLE event (event_id INTEGER PRIMARY KEY, body TEXT)")
+        database.execute("CREATE TABLE campaign (campaign_id TEXT PRIMARY KEY, body TEXT)")
+        database.execute("CREATE TABLE preference (customer_id TEXT PRIMARY KEY, version INTEGER, body TEXT)")
+        database.executemany("INSERT INTO event VALUES (?, ?)", [(n, '{"kind": "view"}') for n in range(1, 31)])
+        database.executemany(
+            "INSERT INTO campaign VALUES (?, ?)", [(f"C{n:02d}", f'{{"campaign_id": "C{n:02d}"}}') for n in range(7)]
+        )
+        async with serving(marketing_application(database, key=KEY.reveal())) as url:
+            async with opened_connection(HttpJsonSettings(url=url, auth=HeaderAuth("X-Api-Key", KEY))) as connection:
+                await connection.check()
+                await _read_marketing(connection, database)
+                await _write_preferences(connection)
+
+
+async def _read_marketing(connection: HttpJsonConnection, database: sqlite3.Connection) -> None:
+    paging = {"paging": "after", "parameter": "after", "next": "next", "size_parameter": "limit"}
+    events = objects("/api/events", "event_id", "kind", cursor="event_id", **paging)
+    rows, cursors = await read_numbers(connection, events, batch_rows=10)
+    assert rows == list(range(1, 31))
+    database.execute("INSERT INTO event VALUES (31, '{}')")
+    assert await read_numbers(connection, events, cursors[-1]) == ([31], [{"since": 31, "after": 31}])
+    pages: dict[str, Any] = {"paging": "page", "parameter": "page", "size_parameter": "size", "size": 3}
+    rows, _ = await read_numbers(connection, objects("/api/campaigns", "campaign_id", **pages))
+    assert len(rows) == 7
+
+
+async def _write_preferences(connection: HttpJsonConnection) -> None:
+    path = "/api/customers/{customer_id}/preferences"
+    preferences = objects("/none", "customer_id", "channels", "interests", "do_not_disturb", "consent", record_path=path)
+    key: dict[str, Any] = {"customer_id": "客户/1"}
+    assert await connection.fetch(preferences, key) is None
+    whole: dict[str, Any] = {"channels": ["sms"], "interests": [], "do_not_disturb": "22:00-08:00", "consent": True}
+    with pytest.raises(InvalidInput, match="of the wrong type: consent"):
+        await connection.upsert(preferences, key, {"consent": "perhaps"})
+    await connection.upsert(preferences, key, whole)
+    await connection.upsert(preferences, key, {"consent": False})
+    found = await connection.fetch(preferences, key)
+    assert found is not None
+    assert found.rows == [["客户/1", ["sms"], [], "22:00-08:00", False]]

@@ -326,6 +326,15 @@ async def test_an_answer_larger_than_the_bound_is_refused_and_a_large_one_read()
             await read_transactions(connection, dataset)
 
 
+async def test_an_answer_nested_without_end_is_refused() -> None:
+    nested = "<a>" * 5000 + "</a>" * 5000
+    async with answering(says(enveloped(f'<ListPeopleResponse xmlns="urn:people">{nested}</ListPeopleResponse>'))) as connection:
+        with pytest.raises(Unavailable, match="nested deeper than 100"):
+            await read_transactions(connection, people("ListPeople", options={"result": "a", "arguments": {"limit": 5}}))
+        with pytest.raises(Unavailable, match="does not fit the WSDL"):
+            await connection.call("ListPeople", {"limit": 1})
+
+
 async def test_slow_and_broken_services() -> None:
     async def slow(request: web.Request) -> web.Response:
         await asyncio.sleep(0.5)
