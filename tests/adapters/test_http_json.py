@@ -173,9 +173,8 @@ async def connected(handler: Handler, **settings: Any) -> AsyncIterator[HttpJson
     """A connection to a service whose every path is answered by `handler`."""
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", handler)
-    async with serving(application) as url:
-        async with opened_connection(HttpJsonSettings(url=url, **settings)) as connection:
-            yield connection
+    async with serving(application) as url, opened_connection(HttpJsonSettings(url=url, **settings)) as connection:
+        yield connection
 
 
 def numbers(**options: Any) -> Dataset:
@@ -538,10 +537,15 @@ async def test_the_estates_marketing_system() -> None:
             "INSERT INTO campaign VALUES (?, ?)", [(f"C{n:02d}", f'{{"campaign_id": "C{n:02d}"}}') for n in range(7)]
         )
         async with serving(marketing_application(database, key=KEY.reveal())) as url:
-            async with opened_connection(HttpJsonSettings(url=url, auth=HeaderAuth("X-Api-Key", KEY))) as connection:
-                await connection.check()
-                await _read_marketing(connection, database)
-                await _write_preferences(connection)
+            settings = HttpJsonSettings(url=url, auth=HeaderAuth("X-Api-Key", KEY))
+            await _use_marketing(settings, database)
+
+
+async def _use_marketing(settings: HttpJsonSettings, database: sqlite3.Connection) -> None:
+    async with opened_connection(settings) as connection:
+        await connection.check()
+        await _read_marketing(connection, database)
+        await _write_preferences(connection)
 
 
 async def _read_marketing(connection: HttpJsonConnection, database: sqlite3.Connection) -> None:
