@@ -38,18 +38,20 @@ class LoginAttempts:
     async def begin(self, name: str, *, is_known: bool, now_ms: int) -> None:
         """Count an attempt as failed until `succeeded` is called. Raises Limited while the account is locked."""
         await self._make_row(name, is_known=is_known)
-        upsert = self._database.dialect.upsert(_TABLE, _COLUMNS, ("name",))
+        count = f"UPDATE {self._table} SET failures = failures + 1 WHERE name = ? AND locked_until_ms <= ?"  # noqa: S608
         async with self._database.transaction() as session:
             # Writing first makes attempts on one account follow each other on MariaDB too.
-            await session.execute(f"UPDATE {self._table} SET failures = failures + 1 WHERE name = ?", (name,))  # noqa: S608
+            is_counted = await session.execute(count, (name, now_ms)) > 0
             rows = await session.query(f"SELECT failures, locked_until_ms FROM {self._table} WHERE name = ?", (name,))  # noqa: S608
-            failures, locked_until_ms = rows[0] if rows else (1, 0)
-            if now_ms < locked_until_ms:
-                wait_s = (locked_until_ms - now_ms) / 1000
-                raise Limited(f"too many failed logins; try again in {wait_s:.0f} s", retry_after_s=wait_s, code="account_locked")
-            await session.execute(upsert, (name, failures, now_ms + lock_s(failures) * 1000, int(is_known)))
+            failures, locked_until_ms = rows[0] if rows else (0, 0)
+            if is_counted:
+                lock = f"UPDATE {self._table} SET locked_until_ms = ? WHERE name = ?"  # noqa: S608
+                await session.execute(lock, (now_ms + lock_s(failures) * 1000, name))
             if not is_known:
                 await self._prune(session)
+        if now_ms < locked_until_ms:
+            wait_s = (locked_until_ms - now_ms) / 1000
+            raise Limited(f"too many failed logins; try again in {wait_s:.0f} s", retry_after_s=wait_s, code="account_locked")
 
     async def _make_row(self, name: str, *, is_known: bool) -> None:
         """In a transaction of its own: a row that is not there can't be locked, and attempts at once would not see each other."""

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from core.clock import epoch_ms
 from core.database import Database, Session
@@ -13,6 +13,8 @@ from registry.changes import RevisionMoved, VersionedResources
 from registry.tables import Tables
 
 _REVISION, _RESOURCE, _AUDIT = "resource_revision", "resource", "resource_audit"
+_ASKED_ONE_BY_ONE = 50
+State: TypeAlias = dict[tuple[str, str], Resource]
 _COLUMNS = ("kind", "name", "body", "version", "changed_ms")
 _AUDIT_COLUMNS = ("revision", "at_ms", "actor", "action", "kind", "name", "before_body", "after_body")
 
@@ -85,27 +87,31 @@ class SqlResources:
             after = int(rows[0][0])
             if at is not None and at != after - len(edits):
                 raise RevisionMoved(f"the registry has changed since revision {at}; read again, then decide")
-            for revision, edit in enumerate(edits, after - len(edits) + 1):
-                await self._apply(session, edit, revision=revision, actor=actor)
+            state = await self._state(session, edits)
+            audit = _applied(state, edits, first_revision=after - len(edits) + 1, actor=actor)
+            await self._store(session, state, {(edit.kind, edit.name) for edit in edits})
+            marks = ", ".join("?" * len(_AUDIT_COLUMNS))
+            await session.executemany(f"INSERT INTO {self._audit} ({self._audit_columns}) VALUES ({marks})", audit)  # noqa: S608
         return after
 
-    async def _apply(self, session: Session, edit: Edit, *, revision: int, actor: str) -> None:
-        at_ms = epoch_ms()
-        rows = await session.query(
-            f"SELECT {self._columns} FROM {self._resource} WHERE kind = ? AND name = ?",  # noqa: S608
-            (edit.kind, edit.name),
-        )
-        old = _resource(rows[0]) if rows else None
-        _check_expected(edit, old)
-        if edit.body is None:
-            await session.execute(f"DELETE FROM {self._resource} WHERE kind = ? AND name = ?", (edit.kind, edit.name))  # noqa: S608
+    async def _state(self, session: Session, edits: Sequence[Edit]) -> State:
+        """The resources that the edits touch; all of them where asking one by one would take longer."""
+        select = f"SELECT {self._columns} FROM {self._resource}"  # noqa: S608
+        if len(edits) > _ASKED_ONE_BY_ONE:
+            rows = await session.query(select)
         else:
+            keys = {(edit.kind, edit.name) for edit in edits}
+            rows = [row for key in keys for row in await session.query(f"{select} WHERE kind = ? AND name = ?", key)]
+        return {(resource.kind, resource.name): resource for resource in map(_resource, rows)}
+
+    async def _store(self, session: Session, state: State, touched: set[tuple[str, str]]) -> None:
+        kept = [state[key] for key in sorted(touched) if key in state]
+        gone = [key for key in sorted(touched) if key not in state]
+        if kept:
             upsert = self._database.dialect.upsert(_RESOURCE, _COLUMNS, ("kind", "name"))
-            await session.execute(upsert, (edit.kind, edit.name, _packed(edit.body), revision, at_ms))
-        before = old.body if old else None
-        entry = (revision, at_ms, actor, _action(before, edit.body), edit.kind, edit.name, _packed(before), _packed(edit.body))
-        marks = ", ".join("?" * len(_AUDIT_COLUMNS))
-        await session.execute(f"INSERT INTO {self._audit} ({self._audit_columns}) VALUES ({marks})", entry)  # noqa: S608
+            await session.executemany(upsert, [(r.kind, r.name, _packed(r.body), r.version, r.changed_ms) for r in kept])
+        if gone:
+            await session.executemany(f"DELETE FROM {self._resource} WHERE kind = ? AND name = ?", gone)  # noqa: S608
 
     async def audit(self, *, before: int | None = None, limit: int = 100) -> list[AuditEntry]:
         await self._tables.ready()
@@ -115,6 +121,23 @@ class SqlResources:
             params,
         )
         return [_audit_entry(row) for row in rows]
+
+
+def _applied(state: State, edits: Sequence[Edit], *, first_revision: int, actor: str) -> list[tuple[Any, ...]]:
+    """Change `state` by the edits in turn and give the audit's rows. Raises Conflict and NotFound, naming the resource."""
+    at_ms = epoch_ms()
+    audit: list[tuple[Any, ...]] = []
+    for revision, edit in enumerate(edits, first_revision):
+        key = (edit.kind, edit.name)
+        old = state.get(key)
+        _check_expected(edit, old)
+        if edit.body is None:
+            del state[key]
+        else:
+            state[key] = Resource(*key, edit.body, revision, at_ms)
+        before = old.body if old else None
+        audit.append((revision, at_ms, actor, _action(before, edit.body), *key, _packed(before), _packed(edit.body)))
+    return audit
 
 
 def _resource(row: Sequence[Any]) -> Resource:

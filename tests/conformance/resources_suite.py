@@ -67,6 +67,25 @@ class ResourcesSuite:
         assert await resources.all() == before
         assert len(await resources.audit()) == 1
 
+    async def test_edits_of_one_commit_follow_each_other(self, resources: VersionedResources) -> None:
+        edits = [
+            Edit("plan", "p", {"a": 1}, expected=0),
+            Edit("plan", "p", {"a": 2}),
+            Edit("plan", "q", {}),
+            Edit("plan", "q", None),
+        ]
+        await resources.commit(edits, actor="li")
+        _, stored = await resources.all()
+        assert [(each.name, each.body) for each in stored] == [("p", {"a": 2})]
+        assert [entry.action for entry in await resources.audit()] == ["delete", "create", "update", "create"]
+
+    async def test_a_large_commit_is_whole(self, resources: VersionedResources) -> None:
+        await resources.commit([Edit("app", f"a{n}", {"n": n}) for n in range(500)], actor="li")
+        edits = [Edit("app", f"a{n}", None if n % 2 else {"n": -n}, expected=n + 1) for n in range(500)]
+        assert await resources.commit(edits, actor="li") == 1_000
+        _, stored = await resources.all()
+        assert sorted(each.body["n"] for each in stored) == [-n for n in range(498, -1, -2)]
+
     async def test_the_audit_tells_who_did_what_newest_first(self, resources: VersionedResources) -> None:
         await resources.commit([Edit("plan", "p", {"a": 1})], actor="li")
         await resources.commit([Edit("plan", "p", {"a": 2}), Edit("app", "shop", {"b": 1})], actor="wang")
