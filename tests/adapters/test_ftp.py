@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from adapters.ftp import ADAPTER, CHUNK_BYTES, FtpConnection, FtpSettings
-from core.errors import DeadlineExceeded, Forbidden, InvalidInput, NotConnected, NotFound, Unauthenticated, Unavailable
+from core.errors import Forbidden, InvalidInput, NotConnected, NotFound, Unavailable
 from core.records import Chunk, Cursor, Payload, Transaction
 from core.schema import Dataset
 from core.secret import Secret
@@ -302,49 +302,6 @@ async def test_closing_during_a_read_is_not_connected(connection: FtpConnection,
         await read_and_close()
     with pytest.raises(NotConnected, match="closed"):
         await connection.check()
-
-
-async def scripted(answers: dict[str, bytes], *, greeting: bytes = b"220 ready\r\n") -> asyncio.Server:
-    """A server that says to each command what the script has for it, and nothing to others."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(greeting)
-        while line := await reader.readline():
-            answer = answers.get(line.split()[0].decode().upper(), b"")
-            if answer == b"close":
-                break
-            writer.write(answer)
-        writer.close()
-
-    return await asyncio.start_server(serve, "127.0.0.1", 0)
-
-
-@pytest.mark.parametrize(
-    ("answers", "greeting", "kind", "message"),
-    [
-        ({}, b"", NotConnected, "no connection within"),
-        ({}, b"421 too many users\r\n", NotConnected, "421 too many users"),
-        ({}, b"HTTP/1.1 400 Bad Request\r\n", (NotConnected, Unavailable), "."),
-        ({"USER": b"close"}, b"220 hi\r\n", Unavailable, "broke off"),
-        ({}, b"220 hi\r\n", DeadlineExceeded, r"nothing came for 0\.2 s"),
-        (
-            {"USER": b"331 ?\r\n", "PASS": b"530 ftp-test-password is wrong\r\n"},
-            b"220 hi\r\n",
-            Unauthenticated,
-            r"530 \*\*\* is wrong",
-        ),
-        ({"USER": b"230 in\r\n", "PWD": b"\xff\xfe\r\n"}, b"220 hi\r\n", Unavailable, "not FTP"),
-    ],
-)
-async def test_servers_that_misbehave(answers: dict[str, bytes], greeting: bytes, kind: Any, message: str) -> None:
-    server = await scripted(answers, greeting=greeting)
-    port = server.sockets[0].getsockname()[1]
-    connection = FtpConnection(FtpSettings("127.0.0.1", "feeds", PASSWORD, port, connect_timeout_s=0.2, timeout_s=0.2))
-    with pytest.raises(kind, match=message):
-        await connection.check()
-    await connection.close()
-    server.close()
-    await server.wait_closed()
 
 
 async def test_a_server_without_tls_is_not_used_in_clear(port: int) -> None:
