@@ -1,0 +1,84 @@
+"""Everything the management API and the console work on, handed in by the composition root."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Protocol
+
+from fastapi import Depends, Request
+
+from core.adapter import Adapter
+from core.bus import Transport
+from core.stores import JobStates, Mirror, Nodes, Quarantine, Run
+from registry.credentials import Credentials
+from registry.registry import Registry
+from registry.users import Users
+
+
+class JobControl(Protocol):
+    """The jobs that this node runs (exchange.jobs.JobRunner)."""
+
+    def live(self) -> Mapping[str, Run]:
+        """The runs under way, by job."""
+        ...
+
+    def run_now(self, name: str) -> None:
+        """Start a run soon. NotFound for a job that this node does not run."""
+        ...
+
+    def cancel(self, name: str) -> None:
+        """End the run under way. NotFound if none runs."""
+        ...
+
+
+class SourceControl(Protocol):
+    """The open connections (server.sources.SourcePool)."""
+
+    async def check(self, name: str) -> None:
+        """Connect and do the smallest useful call. Raises a PlatformError that says what is wrong."""
+        ...
+
+
+class QuarantineReplay(Protocol):
+    """Bad rows once more (exchange.replay.Replay)."""
+
+    async def replay(self, quarantine_id: str, raw: bytes | None = None) -> None:
+        """Convert and publish the row, or the mended `raw` in its place. InvalidInput where it is still bad."""
+        ...
+
+
+class PartsHealth(Protocol):
+    """The parts this node runs on (server.parts.Parts)."""
+
+    async def check(self) -> dict[str, str]:
+        """Part → `ok`, or what is wrong with it. Never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """What the API may read and change. `adapters` serve the JSON Schema of sources' settings only."""
+
+    registry: Registry
+    credentials: Credentials
+    users: Users
+    job_states: JobStates
+    quarantine: Quarantine
+    nodes: Nodes
+    mirror: Mirror
+    bus: Transport
+    jobs: JobControl
+    sources: SourceControl
+    quarantine_replay: QuarantineReplay
+    parts: PartsHealth
+    gateway_url: str
+    version: str
+    adapters: Mapping[str, Adapter] = field(default_factory=dict)
+
+
+def _control(request: Request) -> Control:
+    control: Control = request.app.state.control
+    return control
+
+
+Controlled = Annotated[Control, Depends(_control)]
+"""The parameter by which an endpoint gets its Control."""
