@@ -79,5 +79,5 @@ class ChangeSet(Struct, array_like=True, frozen=True):
     dataset: str  # "<source>.<dataset>"
     op: Literal["upsert", "delete"]
     fields: tuple[str, ...]
-    rows: list[list[Any]]
+    rows: list[Sequence[Any]]
     observed_ms: int

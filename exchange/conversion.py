@@ -13,6 +13,7 @@ import msgspec
 from core.errors import InvalidInput
 from core.records import BadRow, Cursor, Rows
 from core.schema import Dataset, Value
+from exchange.columns import column_converter
 from exchange.values import Converter, converter
 
 
@@ -20,16 +21,12 @@ from exchange.values import Converter, converter
 class Converted:
     """`rows` follow `Dataset.columns`; `bad` keeps what could not be converted."""
 
-    rows: list[list[Value]] = field(default_factory=list)
+    rows: list[Sequence[Value]] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
 
     def extend(self, other: "Converted") -> None:
         self.rows.extend(other.rows)
         self.bad.extend(other.bad)
-
-
-def _already_text(values: Sequence[Any]) -> bool:
-    return all(type(value) is str or value is None for value in values)
 
 
 class Conversion:
@@ -38,9 +35,9 @@ class Conversion:
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
         self._columns = dataset.columns
-        self._converters: list[Converter] = [converter(dataset.field(name)) for name in self._columns]
         fields = [dataset.field(name) for name in self._columns]
-        self._plain_text = [f.type == "text" and not f.required and f.max_length is None for f in fields]
+        self._converters: list[Converter] = [converter(each) for each in fields]
+        self._column_converters = [column_converter(*each) for each in zip(fields, self._converters, strict=True)]
         self._sources = [dataset.source_name(name) for name in self._columns]
         self._key = [self._columns.index(name) for name in dataset.key]
 
@@ -63,19 +60,17 @@ class Conversion:
         except (ValueError, OverflowError):
             return self._by_row(payload, order, place, first)
 
-    def _by_column(self, rows: Sequence[Sequence[Any]], order: list[int], width: int) -> list[list[Value]]:
+    def _by_column(self, rows: Sequence[Sequence[Any]], order: list[int], width: int) -> list[Sequence[Value]]:
         """All rows or a ValueError."""
         columns = list(zip(*rows, strict=True))
         if len(columns) != width:
             raise ValueError("another number of values")
-        converted: list[Sequence[Value]] = []
-        for position, convert, is_plain in zip(order, self._converters, self._plain_text, strict=True):
-            values = columns[position]
-            converted.append(values if is_plain and _already_text(values) else [convert(value) for value in values])
+        pairs = zip(order, self._column_converters, strict=True)
+        converted = [convert(columns[position]) for position, convert in pairs]
         for position in self._key:
             if None in converted[position] or "" in converted[position]:
                 raise ValueError("a key is missing")
-        return [list(row) for row in zip(*converted, strict=True)]
+        return list(zip(*converted, strict=True))
 
     def _by_row(self, payload: Rows, order: list[int], place: str, first: int) -> Converted:
         result = Converted()

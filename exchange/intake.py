@@ -74,7 +74,7 @@ class Intake:
         """Say on the bus, behind all rows, that the mirror then equals the source as of `observed_ms`."""
         await self._bus.publish([envelope_for(self._changes([], observed_ms), source=self._batch_id)])
 
-    def _changes(self, rows: list[list[Value]], observed_ms: int) -> ChangeSet:
+    def _changes(self, rows: list[Sequence[Value]], observed_ms: int) -> ChangeSet:
         return ChangeSet(self._name, "upsert", self._dataset.columns, rows, observed_ms)
 
     def _converted(self, transaction: Transaction) -> Converted:

@@ -1,5 +1,7 @@
 """core.database on MySQL 8 or MariaDB through aiomysql; the driver is imported when a node first needs it."""
 
+import re
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -42,10 +44,11 @@ class MysqlDialect:
         same = " AND ".join(f"{q(c)} <=> VALUES({q(c)})" for c in compared)
         condition = f"VALUES({q(newer)}) >= {q(newer)} AND NOT ({same})"
         # Assignments run left to right and see each other, so the first one decides and remembers for the rest.
-        first, *rest = [*(c for c in values if c not in compared), *compared]
+        first, *rest = [*([stamp] if stamp else []), *compared]
         parts = [f"{q(first)} = IF(@is_news := ({condition}), VALUES({q(first)}), {q(first)})"]
         parts += [f"{q(c)} = IF(@is_news, VALUES({q(c)}), {q(c)})" for c in rest]
-        return text + ", ".join(parts)
+        # What was only seen again keeps its stamp, and its new moment guards it against what was seen in between.
+        return text + ", ".join([*parts, f"{q(newer)} = GREATEST({q(newer)}, VALUES({q(newer)}))"])
 
     def index(self, table: str, column: str, kind: str) -> str:
         prefix = "(64)" if kind == "text" else ""
@@ -53,9 +56,12 @@ class MysqlDialect:
         return f"CREATE INDEX IF NOT EXISTS {name} ON {self.quote(table)} ({self.quote(column)}{prefix})"
 
 
+_QUOTED_OR_MARK = re.compile(r"`(?:[^`]|``)*`|'(?:[^']|'')*'|[?%]")
+
+
 def _formatted(sql: str) -> str:
-    """`?` parameters as aiomysql's `%s`. Our statements hold no literal text, so no `?` or `%` can be meant otherwise."""
-    return sql.replace("?", "%s")
+    """`?` parameters as aiomysql's `%s`; inside quotes `?` and `%` are meant as they stand."""
+    return _QUOTED_OR_MARK.sub(lambda found: "%s" if found[0] == "?" else found[0].replace("%", "%%"), sql)
 
 
 @contextmanager
@@ -84,13 +90,13 @@ class _MysqlSession:
     async def query(self, sql: str, params: Params = ()) -> list[tuple[Any, ...]]:
         with _translated(self._where):
             async with self._connection.cursor() as cursor:
-                await cursor.execute(_formatted(sql), tuple(params) or None)
+                await cursor.execute(_formatted(sql), tuple(params))
                 return list(await cursor.fetchall())
 
     async def execute(self, sql: str, params: Params = ()) -> int:
         with _translated(self._where):
             async with self._connection.cursor() as cursor:
-                return int(await cursor.execute(_formatted(sql), tuple(params) or None))
+                return int(await cursor.execute(_formatted(sql), tuple(params)))
 
     async def executemany(self, sql: str, rows: Sequence[Params]) -> int:
         with _translated(self._where):
@@ -104,6 +110,8 @@ class MysqlDatabase:
     def __init__(self, pool: Any, where: str) -> None:
         self._pool = pool
         self._where = where
+        # aiomysql wakes nobody when a connection comes back closed: whoever waited for one would wait for ever.
+        self._places = asyncio.Semaphore(_POOL)
 
     @property
     def dialect(self) -> Dialect:
@@ -111,12 +119,13 @@ class MysqlDatabase:
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[tuple[Any, _MysqlSession]]:
-        with _translated(self._where):
-            connection = await self._pool.acquire()
-        try:
-            yield connection, _MysqlSession(connection, self._where)
-        finally:
-            self._pool.release(connection)
+        async with self._places:
+            with _translated(self._where):
+                connection = await self._pool.acquire()
+            try:
+                yield connection, _MysqlSession(connection, self._where)
+            finally:
+                self._pool.release(connection)
 
     async def query(self, sql: str, params: Params = ()) -> list[tuple[Any, ...]]:
         async with self._session() as (_, session):
@@ -166,7 +175,8 @@ async def open_mysql(url: str) -> MysqlDatabase:
             connect_timeout=10,
             pool_recycle=1800,
             # A second statement of a transaction sees what others have committed since: readers never lag behind.
-            init_command="SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+            # Notes (a table that IF NOT EXISTS found) would become Python warnings.
+            init_command="SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, SESSION sql_notes = 0",
         )
     except pymysql.err.OperationalError as error:
         if error.args[0] in (1044, 1045, 1049):
