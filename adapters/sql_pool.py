@@ -4,6 +4,7 @@ Knows no driver: `connect` makes a connection, and everything that runs in a thr
 """
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -22,21 +23,23 @@ T = TypeVar("T")
 
 
 class Raw(Protocol):
-    """What is needed of a DB-API connection here."""
+    """What is needed of a connection here."""
 
-    def cursor(self) -> Any: ...
+    def interrupt(self) -> None:
+        """End the statement under way. Called from another thread than the rest; must not raise."""
+        ...
 
     def close(self) -> None: ...
 
 
 class Link:
-    """One connection and its thread. `interrupt` is called from outside the thread while a statement runs."""
+    """One connection and its thread."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sql")
         self._raw: Raw | None = None
+        self._last: Future[Any] | None = None
         self._closing: Future[None] | None = None
-        self.interrupt: Callable[[], None] | None = None
         self.was_idle = False
 
     @property
@@ -53,13 +56,17 @@ class Link:
         """Run `work(connection)` in the thread, after what was submitted before."""
         if self.is_discarded:
             raise NotConnected("the connection was closed")
-        return asyncio.get_running_loop().run_in_executor(self._thread, work, self._raw)
+        self._last = self._thread.submit(work, self._raw)
+        future = asyncio.wrap_future(self._last)
+        future.add_done_callback(_retrieve)
+        return future
 
     def discard(self) -> "Future[None]":
         """End the statement under way, then close the connection and its thread. Does not wait. Idempotent."""
         if self._closing is None:
-            if self.interrupt is not None:
-                self.interrupt()
+            if self._raw is not None and self._last is not None and not self._last.done():
+                # In a thread: Microsoft's driver waits until the server has heard of it.
+                threading.Thread(target=self._raw.interrupt, name="sql_interrupt", daemon=True).start()
             self._closing = self._thread.submit(self._close)
             self._thread.shutdown(wait=False)
         return self._closing
@@ -67,6 +74,12 @@ class Link:
     def _close(self) -> None:
         if self._raw is not None:
             self._raw.close()
+
+
+def _retrieve(future: "asyncio.Future[Any]") -> None:
+    """A failure in a batch that nobody waits for any more is no news."""
+    if not future.cancelled():
+        future.exception()
 
 
 class Pool:
@@ -142,7 +155,6 @@ class Pool:
 
     def _give_back(self, link: Link) -> None:
         self._leased.discard(link)
-        link.interrupt = None
         if not link.is_discarded:
             self._idle.append(link)
 

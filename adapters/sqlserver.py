@@ -5,16 +5,16 @@ microsecond, so that at a resume rows of that very microsecond come again.
 """
 
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, convert
 from msgspec import ValidationError as OptionsError
 
-from adapters.sql_pool import Link, Pool
+from adapters.sql_pool import Pool
 from adapters.sql_statements import Dialect, Statement, Statements
-from adapters.sqlserver_driver import Settings, connection_string, load_pyodbc, offset_text, probe
+from adapters.sqlserver_driver import OdbcConnection, Settings, load_pyodbc, probe
 from adapters.sqlserver_errors import platform_error
 from core.adapter import Adapter, Connection
 from core.clock import epoch_ms
@@ -28,7 +28,6 @@ _DIALECT = Dialect("[", "]", doubled="]", placeholder="?", datetime_placeholder=
 # Both hints: the lock is an update lock from the start and covers the gap where the row would be, so that of two upserts of one
 # new row the second waits for the first instead of failing or making it twice.
 _UPSERT_DIALECT = replace(_DIALECT, write_hint=" WITH (UPDLOCK, HOLDLOCK)")
-_DATETIMEOFFSET = -155  # SQL_SS_TIMESTAMPOFFSET, a type of Microsoft's that pyodbc does not know
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,12 +56,11 @@ class SqlServer:
         statement = statements.read(cursor)
         observed_ms = epoch_ms()
         async with self._pool.started(self._opening(statement)) as (link, result):
-            link.interrupt = self._cancelling(result)
             ahead = link.submit(self._fetching(result, batch_rows))
             while rows := await ahead:
                 ahead = link.submit(self._fetching(result, batch_rows))
                 yield Transaction(Rows(statements.columns, rows), statements.cursor_of(rows[-1]), observed_ms)
-            await self._finish(link, result)
+            await link.submit(self._closing(result))
 
     async def estimate(self, dataset: Dataset, cursor: Cursor | None) -> int | None:
         rows = await self._pool.run(self._querying(self._statements(dataset).count(cursor)))
@@ -78,7 +76,7 @@ class SqlServer:
         lock, insert = statements.lock(key), statements.insert(key, changes)
         update = statements.update(key, changes) if changes else None
 
-        def work(connection: Any) -> None:
+        def work(connection: OdbcConnection) -> None:
             with self._transaction(connection) as cursor:
                 if update is None:
                     is_there = cursor.execute(lock.sql, lock.parameters).fetchone()[0] > 0
@@ -92,7 +90,7 @@ class SqlServer:
     async def delete(self, dataset: Dataset, key: Mapping[str, Value]) -> None:
         statement = self._statements(dataset).delete(key)
 
-        def work(connection: Any) -> None:
+        def work(connection: OdbcConnection) -> None:
             with self._transaction(connection) as cursor:
                 cursor.execute(statement.sql, statement.parameters)
 
@@ -103,25 +101,21 @@ class SqlServer:
 
     # What follows runs in the threads of the pool.
 
-    def _connect(self) -> Any:
-        pyodbc = load_pyodbc()
+    def _connect(self) -> OdbcConnection:
+        load_pyodbc()
         probe(self._settings)
         with self._translated(is_connecting=True):
-            connection = pyodbc.connect(
-                connection_string(self._settings), autocommit=True, timeout=max(1, round(self._settings.connect_timeout_s))
-            )
-            connection.add_output_converter(_DATETIMEOFFSET, offset_text)
-            return connection
+            return OdbcConnection(self._settings)
 
     def _opening(self, statement: Statement) -> Any:
-        def work(connection: Any) -> Any:
+        def work(connection: OdbcConnection) -> Any:
             with self._translated():
                 return connection.cursor().execute(statement.sql, statement.parameters)
 
         return work
 
     def _querying(self, statement: Statement) -> Any:
-        def work(connection: Any) -> Sequence[Sequence[Any]]:
+        def work(connection: OdbcConnection) -> Sequence[Sequence[Any]]:
             with self._translated(), connection.cursor() as cursor:
                 rows: list[Any] = cursor.execute(statement.sql, statement.parameters).fetchall()
                 return rows
@@ -136,36 +130,17 @@ class SqlServer:
 
         return work
 
-    def _cancelling(self, result: Any) -> Any:
-        def interrupt() -> None:
-            with suppress(load_pyodbc().Error):  # it may have ended by itself in this moment
-                result.cancel()
-
-        return interrupt
-
-    async def _finish(self, link: Link, result: Any) -> None:
+    def _closing(self, result: Any) -> Any:
         def work(_: Any) -> None:
             with self._translated():
                 result.close()
 
-        link.interrupt = None
-        await link.submit(work)
+        return work
 
     @contextmanager
-    def _transaction(self, connection: Any) -> Iterator[Any]:
-        with self._translated():
-            connection.autocommit = False
-            try:
-                with connection.cursor() as cursor:
-                    yield cursor
-                connection.commit()
-            except BaseException:
-                with suppress(load_pyodbc().Error):  # of a connection that is gone the server rolls back by itself
-                    connection.rollback()
-                raise
-            finally:
-                with suppress(load_pyodbc().Error):
-                    connection.autocommit = True
+    def _transaction(self, connection: OdbcConnection) -> Iterator[Any]:
+        with self._translated(), connection.transaction() as cursor:
+            yield cursor
 
     @contextmanager
     def _translated(self, *, is_connecting: bool = False) -> Iterator[None]:

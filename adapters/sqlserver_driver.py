@@ -1,11 +1,13 @@
-"""How SQL Server is reached: the settings, the ODBC driver of this machine and the connection string."""
+"""How SQL Server is reached: the settings, the ODBC driver of this machine, the connection string and the open connection."""
 
 import importlib
 import importlib.util
 import platform
 import socket
 import struct
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +17,7 @@ from core.errors import NotConnected
 from core.secret import Secret
 
 REGISTERED_DRIVER = "ODBC Driver 18 for SQL Server"
+_DATETIMEOFFSET = -155  # SQL_SS_TIMESTAMPOFFSET, a type of Microsoft's that pyodbc does not know
 _FAMILIES = {"alpine": "alpine", "rhel": "rhel", "fedora": "rhel", "centos": "rhel", "suse": "suse", "sles": "suse"}
 
 
@@ -119,3 +122,51 @@ def offset_text(raw: bytes) -> str:
     sign = "-" if offset_hours < 0 or offset_minutes < 0 else "+"
     offset = f"{sign}{abs(offset_hours):02d}:{abs(offset_minutes):02d}"
     return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}{fraction}{offset}"
+
+
+class OdbcConnection:
+    """An open pyodbc connection that knows the statement under way, so that it can be cancelled from another thread.
+
+    Connects when it is made; raises pyodbc's errors.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        pyodbc = load_pyodbc()
+        timeout_s = max(1, round(settings.connect_timeout_s))
+        self._errors: type[Exception] = pyodbc.Error
+        self._connection = pyodbc.connect(connection_string(settings), autocommit=True, timeout=timeout_s)
+        self._connection.add_output_converter(_DATETIMEOFFSET, offset_text)
+        self._current: Any = None
+        self._ending = threading.Lock()  # a handle must not be freed while it is cancelled
+
+    def cursor(self) -> Any:
+        self._current = self._connection.cursor()
+        return self._current
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """A cursor whose work is committed where the block ends well, else rolled back."""
+        self._connection.autocommit = False
+        try:
+            yield self.cursor()
+            self._connection.commit()
+        except BaseException:
+            with suppress(self._errors):  # of a connection that is gone the server rolls back by itself
+                self._connection.rollback()
+            raise
+        finally:
+            with suppress(self._errors):
+                self._connection.autocommit = True
+
+    def interrupt(self) -> None:
+        """Cancel the statement under way (SQLCancel, which ODBC allows from any thread)."""
+        with self._ending:
+            current = self._current
+            if current is not None:
+                with suppress(self._errors):  # it may have ended by itself in this moment
+                    current.cancel()
+
+    def close(self) -> None:
+        with self._ending, suppress(self._errors):
+            self._current = None
+            self._connection.close()

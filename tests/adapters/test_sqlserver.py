@@ -277,6 +277,24 @@ async def test_closing_gives_back_every_thread(harness: EstateHarness) -> None:
         assert not thread.is_alive()
 
 
+async def test_a_query_that_is_given_up_is_cancelled_at_the_server(harness: EstateHarness) -> None:
+    # Server and adapter share this event loop: the cancelling must not hold it.
+    harness.execute(
+        'CREATE VIEW Endless AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i % 7) AS "Number",'
+        " 'x' AS \"Full Name\", 1 AS Amount, '2024-05-10' AS ChangedAt FROM n"
+    )
+    before = set(threading.enumerate())
+    async with opened(harness) as source:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await source.fetch(replace(harness.dataset, object="Endless"), {"number": 1})
+        made = [thread for thread in threading.enumerate() if thread.name.startswith("sql_") and thread not in before]
+        for thread in made:
+            await asyncio.to_thread(thread.join, 5)
+            assert not thread.is_alive()
+        await source.check()
+
+
 async def test_a_server_that_restarts_is_found_again_without_an_error(tmp_path: Path, free_port: int) -> None:
     server = await start_server(tmp_path, free_port)
     harness = EstateHarness(tmp_path / "Sales.db", free_port)
