@@ -10,7 +10,7 @@ from pathlib import Path
 from tools.source_tree import ROOT, python_files
 
 # Folders of tests that belong to no single module: protocol suites, whole nodes, the runnable examples, the servers.
-UNMIRRORED = frozenset({"conformance", "system", "examples", "benchmarks", "servers", "docs"})
+UNMIRRORED = frozenset({"conformance", "system", "examples", "benchmarks", "servers", "docs", "deploy"})
 
 
 def _names(package: Path) -> set[str]:
