@@ -1,5 +1,7 @@
 """Errors → `application/problem+json` (RFC 9457). The only place that knows status codes for them."""
 
+import math
+
 import msgspec
 
 from core.errors import (
@@ -15,6 +17,7 @@ from core.errors import (
     Unavailable,
 )
 from core.http import Request, Response
+from gateway.router import MethodNotOffered
 
 _STATUS: dict[type[PlatformError], int] = {
     InvalidInput: 400,
@@ -54,7 +57,8 @@ _RETRY_AFTER_S = 2  # for a source or part that is down and did not say when to 
 
 def status_of(error: PlatformError) -> int:
     """The HTTP status of an error; 500 for one that a caller can do nothing about."""
-    return _STATUS_OF_CODE.get(error.specific_code) or _STATUS.get(type(error), 500)
+    known = (_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+    return _STATUS_OF_CODE.get(error.specific_code) or next(known, 500)
 
 
 def problem(error: PlatformError, request: Request) -> Response:
@@ -67,14 +71,21 @@ def problem(error: PlatformError, request: Request) -> Response:
         "title": chinese if is_chinese else english,
         "status": status,
         "code": error.specific_code,
-        "detail": error.detail if status != 500 else "internal error; the operator finds it under this request id",
+        "detail": _printable(error.detail) if status != 500 else "internal error; the operator finds it under this request id",
         "request_id": request.request_id,
     }
     headers = [("Content-Type", "application/problem+json"), ("Content-Language", "zh" if is_chinese else "en")]
+    if isinstance(error, MethodNotOffered):
+        headers.append(("Allow", error.offered))  # RFC 9110 §15.5.6
     if isinstance(error, Unauthenticated):
         headers.append(("WWW-Authenticate", 'Bearer realm="zhiyun"'))  # RFC 6750 §3
     if isinstance(error, Limited):
-        headers.append(("Retry-After", str(max(1, round(error.retry_after_s + 0.5)))))
+        headers.append(("Retry-After", str(max(1, math.ceil(error.retry_after_s)))))
     elif status == 503:
         headers.append(("Retry-After", str(_RETRY_AFTER_S)))
     return Response(status, headers, msgspec.json.encode(body))
+
+
+def _printable(text: str) -> str:
+    """Half a surrogate pair, which no JSON may hold, can come in with a header or a message of a foreign system."""
+    return text.encode(errors="replace").decode()

@@ -17,31 +17,44 @@ class Route(Struct, frozen=True):
     handler: Handler
 
 
+class MethodNotOffered(InvalidInput):
+    """`offered` goes into the Allow field of the answer (RFC 9110 §15.5.6)."""
+
+    code = "method_not_allowed"
+
+    def __init__(self, method: str, offered: str) -> None:
+        super().__init__(f"{method} is not offered here; {offered} is")
+        self.offered = offered
+
+
 class Router:
-    """Finds a route by its fixed segments; the longest fixed match wins. Raises NotFound or InvalidInput(method_not_allowed)."""
+    """Finds a route by its fixed segments; the exact path wins. Raises NotFound or MethodNotOffered."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._table: dict[tuple[str, ...], dict[str, Handler]] = {}
+        # Two tables: in one, a request for a record named `{}` would be taken for the pattern.
+        self._exact: dict[tuple[str, ...], dict[str, Handler]] = {}
+        self._free: dict[tuple[str, ...], dict[str, Handler]] = {}
         for route in routes:
-            segments = tuple(route.pattern.strip("/").split("/"))
-            self._table.setdefault(segments, {})[route.method] = route.handler
+            *fixed, last = route.pattern.strip("/").split("/")
+            table, segments = (self._free, tuple(fixed)) if last == "{}" else (self._exact, (*fixed, last))
+            table.setdefault(segments, {})[route.method] = route.handler
 
     async def __call__(self, request: Request) -> Response:
         segments = request.path.strip("/").split("/")
         methods, matched = self._find(segments)
         handler = methods.get(request.method) or (methods.get("GET") if request.method == "HEAD" else None)
         if handler is None:
-            offered = ", ".join(sorted(methods))
-            raise InvalidInput(f"{request.method} is not offered here; {offered} is", code="method_not_allowed")
+            offered = {*methods, "HEAD"} if "GET" in methods else methods
+            raise MethodNotOffered(request.method, ", ".join(sorted(offered)))
         request.attributes["path"] = matched
         return await handler(request)
 
     def _find(self, segments: list[str]) -> tuple[dict[str, Handler], list[str]]:
         """Only the last segment may be free: the exact path first, then its prefix with a free end."""
-        exact = self._table.get(tuple(segments))
+        exact = self._exact.get(tuple(segments))
         if exact is not None:
             return exact, []
-        free = self._table.get((*segments[:-1], "{}"))
+        free = self._free.get(tuple(segments[:-1]))
         if free is not None and segments[-1]:
             return free, [_decoded(segments[-1])]
         raise NotFound("there is no such path here", code="no_route")
