@@ -4,6 +4,7 @@ Each returns None where it does not apply, and the values are then converted one
 1.6 µs a row against 24 µs one by one.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,6 +17,7 @@ ColumnConverter = Callable[[Sequence[Any]], Sequence[Value] | None]
 _NONE = type(None)
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1
 _ODD_DECIMAL = ("E", "N", "I")  # an exponent, NaN, Infinity: not plain notation
+_PLAIN_DECIMALS = re.compile(r"-?\d{1,60}(\.\d{1,60})?(,-?\d{1,60}(\.\d{1,60})?)*", re.ASCII)
 
 
 def _types(values: Sequence[Any]) -> set[type]:
@@ -41,7 +43,10 @@ def _booleans(values: Sequence[Any]) -> Sequence[Value] | None:
 
 
 def _decimals(values: Sequence[Any]) -> Sequence[Value] | None:
-    if _types(values) != {Decimal}:
+    types = _types(values)
+    if types == {str}:
+        return values if _PLAIN_DECIMALS.fullmatch(",".join(values)) else None
+    if types != {Decimal}:
         return None
     texts = list(map(str, values))
     joined = "".join(texts)
@@ -49,7 +54,19 @@ def _decimals(values: Sequence[Any]) -> Sequence[Value] | None:
 
 
 def _days(values: Sequence[Any]) -> Sequence[Value] | None:
-    return list(map(date.isoformat, values)) if _types(values) == {date} else None
+    types = _types(values)
+    if types == {date}:
+        return list(map(date.isoformat, values))
+    return _texts_of(values, date) if types == {str} else None
+
+
+def _texts_of(values: Sequence[str], kind: type[date]) -> Sequence[Value] | None:
+    """Parsed and written again: only what the calendar has passes. Zones are left to the conversion of single values."""
+    try:
+        texts = list(map(kind.isoformat, map(kind.fromisoformat, values)))
+    except ValueError:
+        return None
+    return None if "+" in "".join(texts) else texts
 
 
 def _moments(values: Sequence[Any]) -> Sequence[Value] | None:
@@ -58,7 +75,7 @@ def _moments(values: Sequence[Any]) -> Sequence[Value] | None:
         return list(map(datetime.isoformat, values))
     if types == {datetime, _NONE}:
         return [None if value is None else value.isoformat() for value in values]
-    return None
+    return _texts_of(values, datetime) if types == {str} else None
 
 
 _BY_TYPE: dict[FieldType, ColumnConverter] = {

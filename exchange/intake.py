@@ -67,7 +67,7 @@ class Intake:
             await self._bus.publish([envelope_for(self._changes(converted.rows, transaction.observed_ms), source=self._batch_id)])
         if converted.bad:
             await self._quarantine.add(self._job, self._name, self._batch_id, converted.bad)
-        cursor = transaction.cursor or self._conversion.cursor(converted.rows)
+        cursor = transaction.cursor if transaction.cursor is not None else self._conversion.cursor(converted.rows)
         return Taken(len(converted.rows), len(converted.bad), cursor)
 
     async def complete(self, *, observed_ms: int) -> None:

@@ -15,7 +15,7 @@ from core.schema import Field, FieldType, Value
 
 Converter = Callable[[Any], Value]
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1
-_NULL_DATES = ("0000-00-00", "0000-00-00 00:00:00")  # MySQL's way to write that there is none
+_NULL_DATE = "0000-00-00"  # with or without a time: MySQL's way to write that there is none
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "是"})
 _FALSE = frozenset({"0", "false", "f", "no", "n", "否"})
 
@@ -92,7 +92,7 @@ def boolean(value: Any) -> Value:
 
 
 def _date_text(value: str) -> Value:
-    if value in _NULL_DATES:
+    if value.startswith(_NULL_DATE):
         return None
     try:
         return date.fromisoformat(value[:10] if value[10:] in ("", " 00:00:00", "T00:00:00") else value).isoformat()
@@ -119,7 +119,7 @@ def moment(value: Any) -> Value:
     if not isinstance(value, str):
         raise _wrong("a date and time", value)
     stripped = value.strip()
-    if stripped in _NULL_DATES:
+    if stripped.startswith(_NULL_DATE):
         return None
     try:
         return datetime.fromisoformat(stripped).isoformat().replace("+00:00", "Z")
