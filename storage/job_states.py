@@ -1,15 +1,17 @@
 """Checkpoints, leases and the sync log of jobs, on any core.database (requirement 2.22)."""
 
 import time
+from contextlib import suppress
 
 import msgspec
 
 from core.clock import epoch_ms
 from core.database import Database
+from core.errors import Conflict
 from core.records import Cursor
 from core.stores import INTERRUPTED, JobStates, Run
 
-_RUN_COLUMNS = ("batch_id", "job", "day", "number", "started", "body")
+_BATCH = "batch"
 
 
 class SqlJobStates:
@@ -31,6 +33,10 @@ class SqlJobStates:
                 f"CREATE TABLE IF NOT EXISTS job_run (batch_id {key} PRIMARY KEY, job {key} NOT NULL, day {key} NOT NULL, "
                 f"number {integer} NOT NULL, started {integer} NOT NULL, body {blob} NOT NULL)"
             )
+            await session.execute(f"CREATE TABLE IF NOT EXISTS job_batch (name {key} PRIMARY KEY, number {integer} NOT NULL)")
+            if not await session.query("SELECT 1 FROM job_batch WHERE name = ?", (_BATCH,)):
+                with suppress(Conflict):  # another node has made it since
+                    await session.execute("INSERT INTO job_batch (name, number) VALUES (?, 0)", (_BATCH,))
             await session.execute(self._database.dialect.index("job_run", "job", "key"))
             await session.execute(self._database.dialect.index("job_run", "day", "key"))
 
@@ -40,7 +46,10 @@ class SqlJobStates:
 
     async def begin(self, job: str, *, day: str) -> Run:
         async with self._database.transaction() as session:
-            for (body,) in await session.query("SELECT body FROM job_run WHERE job = ? ORDER BY started DESC LIMIT 1", (job,)):
+            # This row lets one node in at a time: two that took the same number would both be refused by the key.
+            await session.execute("UPDATE job_batch SET number = number + 1 WHERE name = ?", (_BATCH,))
+            sql = "SELECT body FROM job_run WHERE job = ? ORDER BY started DESC, number DESC LIMIT 1"
+            for (body,) in await session.query(sql, (job,)):
                 last = msgspec.json.decode(body, type=Run)
                 if last.state == "running":
                     last.state, last.reason, last.ended_ms = "failed", INTERRUPTED, epoch_ms()
@@ -69,14 +78,18 @@ class SqlJobStates:
     async def lease(self, job: str, *, owner: str, ttl_s: float) -> bool:
         now_ms = epoch_ms()
         until_ms = now_ms + int(ttl_s * 1000)
-        async with self._database.transaction() as session:
-            sql = "UPDATE job_lease SET owner = ?, until_ms = ? WHERE job = ? AND (owner = ? OR until_ms < ?)"
-            if await session.execute(sql, (owner, until_ms, job, owner, now_ms)):
-                return True
-            if await session.query("SELECT 1 FROM job_lease WHERE job = ? AND owner <> ?", (job, owner)):
-                return False
-            await session.execute("REPLACE INTO job_lease (job, owner, until_ms) VALUES (?, ?, ?)", (job, owner, until_ms))
-            return True
+        try:
+            async with self._database.transaction() as session:
+                sql = "UPDATE job_lease SET owner = ?, until_ms = ? WHERE job = ? AND (owner = ? OR until_ms < ?)"
+                if await session.execute(sql, (owner, until_ms, job, owner, now_ms)):
+                    return True
+                # MariaDB counts a row that is set to what it was as not changed: the owner decides.
+                for (holder,) in await session.query("SELECT owner FROM job_lease WHERE job = ?", (job,)):
+                    return bool(holder == owner)
+                await session.execute("INSERT INTO job_lease (job, owner, until_ms) VALUES (?, ?, ?)", (job, owner, until_ms))
+        except Conflict:
+            return False  # another owner was quicker
+        return True
 
     async def reset(self, job: str) -> None:
         async with self._database.transaction() as session:

@@ -1,13 +1,14 @@
 """The database tier: a mirror table per dataset, with versions, on any core.database (requirements 0.41, 0.47)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from core.database import Database, Session
-from core.errors import NotFound
+from core.errors import Conflict, NotFound
 from core.records import ChangeSet
 from core.schema import Dataset, FieldType, Record, Value
 from core.stores import Applied, Mirror, MirrorRow
@@ -90,7 +91,9 @@ class SqlMirror:
         )
         for name in (_ALL, dataset):
             if not await session.query(f"SELECT 1 FROM {_STATE} WHERE name = ?", (name,)):  # noqa: S608
-                await session.execute(f"REPLACE INTO {_STATE} (name, version, synced) VALUES (?, 0, 0)", (name,))  # noqa: S608
+                # Another node may have made it since: it stays, for a version must never begin again.
+                with suppress(Conflict):
+                    await session.execute(f"INSERT INTO {_STATE} (name, version, synced) VALUES (?, 0, 0)", (name,))  # noqa: S608
 
     async def _missing(self, session: Session, table: str, kinds: Mapping[str, str]) -> list[str]:
         if self._database.dialect.name == "sqlite":
@@ -115,8 +118,7 @@ class SqlMirror:
             await session.execute(f"UPDATE {_STATE} SET version = version + ? WHERE name = ?", (len(changes.rows), _ALL))  # noqa: S608
             version = (await session.query(f"SELECT version FROM {_STATE} WHERE name = ?", (_ALL,)))[0][0]  # noqa: S608
             before = version - len(changes.rows)
-            write = self._upsert if changes.op == "upsert" else self._delete
-            await write(session, table, changes, before)
+            await self._write(session, table, changes, before)
             sql = f"SELECT count(*) FROM {self._database.dialect.quote(table.name)} WHERE {_VERSION} > ?"  # noqa: S608
             changed = (await session.query(sql, (before,)))[0][0]
             if changed:
@@ -129,27 +131,20 @@ class SqlMirror:
         version = (await session.query(f"SELECT version FROM {_STATE} WHERE name = ?", (_ALL,)))[0][0]  # noqa: S608
         return Applied(changed=0, version=version)
 
-    async def _upsert(self, session: Session, table: _Table, changes: ChangeSet, before: int) -> None:
+    async def _write(self, session: Session, table: _Table, changes: ChangeSet, before: int) -> None:
+        """A deletion is an upsert of key and mark: a row not seen yet leaves its mark too, against older news of it."""
         columns = (*changes.fields, _VERSION, _OBSERVED, _DELETED)
         sql = self._database.dialect.upsert(table.name, columns, table.dataset.key, newer=_OBSERVED, stamp=_VERSION)
         stores = [(i, s) for i, c in enumerate(changes.fields) if (s := _stored(table.dataset.field(c).type))]
-        rows = changes.rows
+        rows: list[Any] = changes.rows
         if stores:
             rows = [list(row) for row in rows]
             for position, store in stores:
                 for row in rows:
                     if row[position] is not None:
                         row[position] = store(row[position])
-        observed = changes.observed_ms
-        await session.executemany(sql, [(*row, before + i, observed, 0) for i, row in enumerate(rows, 1)])
-
-    async def _delete(self, session: Session, table: _Table, changes: ChangeSet, before: int) -> None:
-        q = self._database.dialect.quote
-        where = " AND ".join(f"{q(c)} = ?" for c in changes.fields)
-        sql = f"UPDATE {q(table.name)} SET {_DELETED} = 1, {_VERSION} = ?, {_OBSERVED} = ? WHERE {where} AND {_OBSERVED} <= ?"  # noqa: S608
-        sql += f" AND {_DELETED} = 0"
-        observed = changes.observed_ms
-        await session.executemany(sql, [(before + i, observed, *row, observed) for i, row in enumerate(changes.rows, 1)])
+        observed, is_deleted = changes.observed_ms, int(changes.op == "delete")
+        await session.executemany(sql, [(*row, before + i, observed, is_deleted) for i, row in enumerate(rows, 1)])
 
     async def _synced(self, name: str) -> int:
         rows = await self._database.query(f"SELECT synced FROM {_STATE} WHERE name = ?", (name,))  # noqa: S608
@@ -173,8 +168,8 @@ class SqlMirror:
     ) -> list[MirrorRow]:
         q = self._database.dialect.quote
         dataset = self._table(name).dataset
-        conditions = [f"{_DELETED} = 0", *(f"{q(c)} = ?" for c in filters)]
-        params = list(filters.values())
+        conditions = [f"{_DELETED} = 0", *(f"{q(c)} {'IS NULL' if value is None else '= ?'}" for c, value in filters.items())]
+        params: list[Any] = [value for value in filters.values() if value is not None]
         keys = ", ".join(map(q, dataset.key))
         if after is not None:
             conditions.append(f"({keys}) > ({', '.join('?' * len(after))})")

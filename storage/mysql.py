@@ -1,7 +1,7 @@
 """core.database on MySQL 8 or MariaDB through aiomysql; the driver is imported when a node first needs it."""
 
-import re
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -19,6 +19,8 @@ _KINDS = {
 }
 _DUPLICATE_KEY = 1062
 _POOL = 8
+# One statement, for the driver sends only one. MariaDB and MySQL name the level differently, and each skips the other's comment.
+_SESSION = "SET SESSION /*M!100000 tx_isolation */ /*!50720 transaction_isolation */ = 'READ-COMMITTED', SESSION sql_notes = 0"
 
 
 class MysqlDialect:
@@ -156,6 +158,8 @@ async def open_mysql(url: str) -> MysqlDatabase:
     import aiomysql
     import pymysql
 
+    # aiomysql 0.3 escapes bytes by a function that PyMySQL 1.2 has taken away: without this no bytes can be a parameter.
+    aiomysql.connection.escape_bytes_prefixed = pymysql.converters.escape_bytes
     parts = urlsplit(url)
     if parts.scheme != "mysql" or not parts.hostname or not parts.path.strip("/"):
         raise ConfigError("database: expected mysql://user:password@host:port/database")
@@ -176,7 +180,7 @@ async def open_mysql(url: str) -> MysqlDatabase:
             pool_recycle=1800,
             # A second statement of a transaction sees what others have committed since: readers never lag behind.
             # Notes (a table that IF NOT EXISTS found) would become Python warnings.
-            init_command="SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, SESSION sql_notes = 0",
+            init_command=_SESSION,
         )
     except pymysql.err.OperationalError as error:
         if error.args[0] in (1044, 1045, 1049):

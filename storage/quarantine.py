@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import msgspec
+
 from core.clock import epoch_ms
 from core.database import Database
 from core.errors import NotFound
@@ -14,6 +16,7 @@ _COLUMNS = ("id", "job", "dataset", "batch_id", "at_ms", "reason", "place", "raw
 _NAMES = ", ".join(_COLUMNS)
 _SELECT = f"SELECT {_NAMES} FROM quarantine"  # noqa: S608
 MAX_RAW_BYTES = 65_536
+_ENCODER = msgspec.json.Encoder()
 
 
 class SqlQuarantine:
@@ -47,7 +50,18 @@ class SqlQuarantine:
                 row_id = hashlib.sha256(b"\0".join(parts)).hexdigest()[:26]
                 known = await session.query("SELECT 1 FROM quarantine WHERE id = ? AND state = 'waiting'", (row_id,))
                 if not known:
-                    values = (row_id, job, dataset, batch_id, now_ms, row.reason, row.place, raw, "\t".join(row.columns), "waiting")
+                    values = (
+                        row_id,
+                        job,
+                        dataset,
+                        batch_id,
+                        now_ms,
+                        row.reason,
+                        row.place,
+                        raw,
+                        _ENCODER.encode(row.columns).decode(),
+                        "waiting",
+                    )
                     await session.execute(f"REPLACE INTO quarantine ({_NAMES}) VALUES ({marks})", values)  # noqa: S608
 
     async def rows(self, *, dataset: str | None = None, state: str = "waiting", limit: int = 100) -> list[Quarantined]:
@@ -74,8 +88,7 @@ class SqlQuarantine:
 
 def _quarantined(row: tuple[Any, ...]) -> Quarantined:
     values = dict(zip(_COLUMNS, row, strict=True))
-    names = values.pop("column_names")
-    values["columns"] = tuple(names.split("\t")) if names else ()
+    values["columns"] = tuple(msgspec.json.decode(values.pop("column_names")))
     return Quarantined(**values)
 
 

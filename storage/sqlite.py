@@ -19,7 +19,7 @@ _KINDS = {"key": "TEXT", "text": "TEXT", "integer": "INTEGER", "real": "REAL", "
 
 
 class SqliteDialect:
-    """SQLite's text. Needs 3.24 (upsert); row values compare with IS NOT, so that NULLs count as equal."""
+    """SQLite's text. Needs 3.32 (upsert, iif); row values compare with IS NOT, so that NULLs count as equal."""
 
     name = "sqlite"
 
@@ -39,7 +39,14 @@ class SqliteDialect:
         compared = [column for column in values if column not in (newer, stamp)]
         mine = ", ".join(f"{q(table)}.{q(c)}" for c in compared)
         given = ", ".join(f"excluded.{q(c)}" for c in compared)
-        return text + f" WHERE excluded.{q(newer)} >= {q(table)}.{q(newer)} AND ({mine}) IS NOT ({given})"
+        is_news = f"({mine}) IS NOT ({given})"
+        # What was only seen again keeps its stamp, and its new moment guards it against what was seen in between.
+        if stamp:
+            text = text.replace(
+                f"{q(stamp)} = excluded.{q(stamp)}", f"{q(stamp)} = iif({is_news}, excluded.{q(stamp)}, {q(table)}.{q(stamp)})"
+            )
+        known, came = f"{q(table)}.{q(newer)}", f"excluded.{q(newer)}"
+        return text + f" WHERE {came} > {known} OR ({came} = {known} AND {is_news})"
 
     def index(self, table: str, column: str, kind: str) -> str:
         name = self.quote(f"{table}__{column}")
@@ -55,6 +62,8 @@ def _translated(path: Path) -> Iterator[None]:
         raise Conflict(f"{path}: {error}") from error
     except sqlite3.OperationalError as error:
         raise Unavailable(f"{path}: {error}{_advice(str(error))}") from error
+    except (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError):
+        raise  # our own mistake, not the file's
     except sqlite3.DatabaseError as error:
         raise Unavailable(
             f"{path} is damaged or no SQLite database ({error}); it was left as it is: restore it from a backup, or move it away",
