@@ -17,7 +17,6 @@ from core.errors import (
     Unavailable,
 )
 from core.http import Request, Response
-from gateway.router import MethodNotOffered
 
 _STATUS: dict[type[PlatformError], int] = {
     InvalidInput: 400,
@@ -52,6 +51,8 @@ _TITLES = {
     503: ("The data can't be had right now", "数据暂不可用"),
     504: ("The answer took too long", "请求超时"),
 }
+TOLD = "headers"
+"""The request attribute in which router and stages leave header fields that a problem carries too."""
 _RETRY_AFTER_S = 2  # for a source or part that is down and did not say when to come back
 
 
@@ -75,8 +76,7 @@ def problem(error: PlatformError, request: Request) -> Response:
         "request_id": request.request_id,
     }
     headers = [("Content-Type", "application/problem+json"), ("Content-Language", "zh" if is_chinese else "en")]
-    if isinstance(error, MethodNotOffered):
-        headers.append(("Allow", error.offered))  # RFC 9110 §15.5.6
+    headers.extend(request.attributes.get(TOLD, ()))
     if isinstance(error, Unauthenticated):
         headers.append(("WWW-Authenticate", 'Bearer realm="zhiyun"'))  # RFC 6750 §3
     if isinstance(error, Limited):

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from core.errors import InvalidInput, NotFound
 from core.http import Handler, Request, Response
+from gateway.problems import TOLD
 
 
 class Route(Struct, frozen=True):
@@ -17,18 +18,8 @@ class Route(Struct, frozen=True):
     handler: Handler
 
 
-class MethodNotOffered(InvalidInput):
-    """`offered` goes into the Allow field of the answer (RFC 9110 §15.5.6)."""
-
-    code = "method_not_allowed"
-
-    def __init__(self, method: str, offered: str) -> None:
-        super().__init__(f"{method} is not offered here; {offered} is")
-        self.offered = offered
-
-
 class Router:
-    """Finds a route by its fixed segments; the exact path wins. Raises NotFound or MethodNotOffered."""
+    """Finds a route by its fixed segments; the exact path wins. Raises NotFound or InvalidInput(method_not_allowed)."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         # Two tables: in one, a request for a record named `{}` would be taken for the pattern.
@@ -44,8 +35,9 @@ class Router:
         methods, matched = self._find(segments)
         handler = methods.get(request.method) or (methods.get("GET") if request.method == "HEAD" else None)
         if handler is None:
-            offered = {*methods, "HEAD"} if "GET" in methods else methods
-            raise MethodNotOffered(request.method, ", ".join(sorted(offered)))
+            offered = ", ".join(sorted({*methods, "HEAD"} if "GET" in methods else methods))
+            request.attributes[TOLD] = [("Allow", offered)]  # RFC 9110 §15.5.6
+            raise InvalidInput(f"{request.method} is not offered here; {offered} is", code="method_not_allowed")
         request.attributes["path"] = matched
         return await handler(request)
 

@@ -1,7 +1,6 @@
 """`POST /oauth2/token`: OAuth 2.0 client credentials (RFC 6749 §4.4), by HTTP Basic or in the form (§2.3.1)."""
 
 import base64
-import binascii
 import hmac
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -9,7 +8,7 @@ import msgspec
 
 from core.cache import Limiter, Rate
 from core.clock import epoch_ms
-from core.errors import Limited, PlatformError, Unauthenticated
+from core.errors import Forbidden, Limited, PlatformError, Unauthenticated
 from core.http import Request, Response
 from gateway.stages.authorise import Admission
 from gateway.tokens import LIFETIME_S, Tokens
@@ -51,7 +50,9 @@ class TokenEndpoint:
         return Response(200, [("Content-Type", "application/json"), ("Cache-Control", "no-store")], msgspec.json.encode(answer))
 
     def _grant(self, request: Request, form: dict[str, str]) -> dict[str, object]:
-        if form.get("grant_type") != "client_credentials":
+        if not form.get("grant_type"):
+            raise _Refused("invalid_request", "grant_type is missing; send grant_type=client_credentials")
+        if form["grant_type"] != "client_credentials":
             raise _Refused("unsupported_grant_type", "grant_type must be client_credentials")
         key, secret = _client(request, form)
         name = self._authenticated(key, secret)
@@ -59,6 +60,8 @@ class TokenEndpoint:
             app = self._admission.admit(name, request.remote)
         except Unauthenticated as error:
             raise _Refused("invalid_client", error.detail, 401) from None
+        except Forbidden as error:
+            raise _Refused("unauthorized_client", error.detail) from None
         wanted = form.get("scope", "").split() or list(app.scopes)
         if not set(wanted) <= set(app.scopes):
             raise _Refused("invalid_scope", f"this app has the scopes {' '.join(app.scopes) or '(none)'}")
@@ -92,9 +95,11 @@ async def _form(request: Request) -> dict[str, str]:
 def _client(request: Request, form: dict[str, str]) -> tuple[str, str]:
     scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
+        if "client_secret" in form:
+            raise _Refused("invalid_request", "AppKey and AppSecret are given twice")  # RFC 6749 §2.3
         try:
             key, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # no base64, no ASCII, no UTF-8
             raise _Refused("invalid_client", "the Authorization header is malformed", 401) from None
         return unquote_plus(key), unquote_plus(secret)
     return form.get("client_id", ""), form.get("client_secret", "")

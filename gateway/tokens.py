@@ -14,6 +14,7 @@ AUDIENCE = "zhiyun"
 ISSUER = "zhiyun"
 LIFETIME_S = 3600
 _ALGORITHM = "EdDSA"
+_SKEW_S = 30  # how far the clocks of two nodes may be apart: a token may seem to be made in the future
 
 
 class Tokens:
@@ -53,11 +54,13 @@ class Tokens:
                 algorithms=[_ALGORITHM],
                 audience=AUDIENCE,
                 issuer=ISSUER,
+                leeway=_SKEW_S,
                 options={"require": ["exp", "iat", "iss", "aud", "sub", "client_id"], "verify_exp": False},
             )
+            expires = float(claims["exp"])
         except (jwt.PyJWTError, KeyError, ValueError) as error:
             raise Unauthenticated("the token is not one of this platform", code="token_invalid") from error
         credential = self._credentials.get(claims["client_id"])
         if credential is None or credential.owner != claims["sub"]:
             raise Unauthenticated("the AppKey of this token has been revoked", code="token_revoked")
-        return Identity(claims["sub"], claims["client_id"], frozenset(claims.get("scope", "").split())), float(claims["exp"])
+        return Identity(claims["sub"], claims["client_id"], frozenset(claims.get("scope", "").split())), expires

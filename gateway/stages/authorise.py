@@ -2,7 +2,7 @@
 is refused (requirements 0.38, 0.39)."""
 
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from config.model import App, Platform
 from core.errors import Forbidden, Unauthenticated
@@ -14,6 +14,15 @@ _Networks = tuple[IPv4Network | IPv6Network, ...]
 
 def _networks(addresses: tuple[str, ...]) -> _Networks:
     return tuple(ip_network(address, strict=False) for address in addresses)
+
+
+def _address(remote: str) -> IPv4Address | IPv6Address | None:
+    """None for a caller without an address. An IPv4 caller of a dual-stack listener (`::ffff:10.0.0.1`) is an IPv4 caller."""
+    try:
+        address = ip_address(remote)
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 class Admission:
@@ -39,8 +48,8 @@ class Admission:
             raise Forbidden(f"proxy {app.proxy} of app {name} is disabled", code="proxy_disabled")
         lists = self._lists[name]
         if lists:
-            address = ip_address(remote)
-            if not all(any(address in network for network in networks) for networks in lists):
+            address = _address(remote)
+            if address is None or not all(any(address in network for network in networks) for networks in lists):
                 raise Forbidden(f"app {name} may not call from {remote}", code="address_refused")
         return app
 

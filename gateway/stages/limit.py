@@ -3,6 +3,7 @@
 When the shared limiter can't be asked, this node counts alone: a broken Redis is never answered with a refusal.
 """
 
+import math
 from collections.abc import Mapping
 
 from config.model import Plan
@@ -10,6 +11,7 @@ from core.cache import Limiter, Rate, Verdict
 from core.errors import Limited, Unavailable
 from core.http import Handler, Request, Response
 from gateway.identity import identity_of
+from gateway.problems import TOLD
 
 
 class Limit:
@@ -29,14 +31,15 @@ class Limit:
             app = identity_of(request).app
             rate, policy = self._rates[app]
             verdict = await self._take(f"app:{app}", rate)
+            reset = max(0, math.ceil(verdict.reset_s))
+            told = [("RateLimit-Policy", policy), ("RateLimit", f'"{self._names[app]}";r={verdict.remaining};t={reset}')]
+            request.attributes[TOLD] = told  # for the answer to an error, the 429 above all
             if not verdict.allowed:
                 plan = self._names[app]
                 text = f"plan {plan} allows {rate.per_s:g} requests a second, {rate.burst} at once"
                 raise Limited(text, retry_after_s=verdict.retry_after_s, code="rate_limited")
             response = await following(request)
-            reset = max(0, round(verdict.reset_s))
-            response.headers.append(("RateLimit-Policy", policy))
-            response.headers.append(("RateLimit", f'"{self._names[app]}";r={verdict.remaining};t={reset}'))
+            response.headers.extend(told)
             return response
 
         return handle
