@@ -72,7 +72,7 @@ def curl_lines(url: str, key: str, secret: str) -> list[str]:
         f"TOKEN=$(curl -s -u '{key}:{secret}' -d grant_type=client_credentials {url}/oauth2/token | {pick})",
         f"curl -sG {bearer} --data-urlencode 'channel=自然来访' -d limit=2 {url}/v1/customers",
         f"curl -s -X PATCH {bearer} -H \"Idempotency-Key: $(date +%s)\" -H 'Content-Type: application/json'"
-        f" -d {body} {url}/v1/customer-files/K0000001",
+        f" -d {body} {url}/v1/customers/K0000001",
         f"curl -s {bearer} '{url}/v1/customers/changes?since=0&limit=2'",
     ]
 

@@ -46,7 +46,11 @@ def has_odbc() -> bool:
 async def start_estate(settings: Settings) -> Estate:
     """Start it and wait until all six listen. Unavailable, with its own words, where it does not come up."""
     command = [sys.executable, "-m", "examples.estate", *_arguments(settings)]
-    process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE)
+    log = settings.data_dir / "estate.log"
+    with log.open("wb") as file:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=file, start_new_session=True
+        )
     assert process.stdout is not None
     try:
         async with asyncio.timeout(_READY_S):
@@ -56,7 +60,11 @@ async def start_estate(settings: Settings) -> Estate:
     except (TimeoutError, msgspec.DecodeError, KeyError) as error:
         if process.returncode is None:
             process.kill()
-        raise Unavailable(f"the sample estate did not come up; see its lines above, or run: {' '.join(command[1:])}") from error
+        raise Unavailable(f"the sample estate did not come up: {_last_line(log)}; all it said is in {log}") from error
+
+
+def _last_line(log: Path) -> str:
+    return log.read_text(errors="replace").strip().rpartition("\n")[2] or "it said nothing"
 
 
 PLATFORM = Path(__file__).parent.parent / "examples" / "estate" / "platform.yaml"

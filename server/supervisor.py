@@ -117,7 +117,9 @@ class Node:
     """All processes of a node and the order in which they start and end."""
 
     def __init__(self, settings: Settings, *, sample: bool) -> None:
-        self._settings = settings
+        # The sample is for a person at a terminal: progress lines, and of the logs only what is wrong.
+        is_chatty = sample and settings.log_level == "info"
+        self._settings = settings = msgspec.structs.replace(settings, log_level="warning") if is_chatty else settings
         self._sample = sample
         self._stopping = asyncio.Event()
         self._started = time.monotonic()

@@ -1,9 +1,11 @@
 """Writes the whole estate into a folder, once and atomically: the same seed and scale give the same bytes."""
 
+import asyncio
 import json
 import os
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -41,6 +43,16 @@ def ensure_estate(folder: Path, *, seed: int = DEFAULT_SEED, scale: float = 1.0)
     counts = generate(half, seed=seed, scale=scale)
     half.replace(folder)
     return counts
+
+
+async def ensure_estate_apart(folder: Path, *, seed: int, scale: float) -> dict[str, int]:
+    """The same in a process of its own, so that the memory of generating ends with it. OSError with its last line."""
+    command = [sys.executable, "-m", "examples.estate.generate", str(folder), str(seed), str(scale)]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    counts, trouble = await process.communicate()
+    if process.returncode:
+        raise OSError(trouble.decode(errors="replace").strip().rpartition("\n")[2] or "the estate was not generated")
+    return dict(json.loads(counts))
 
 
 def generate(folder: Path, *, seed: int = DEFAULT_SEED, scale: float = 1.0) -> dict[str, int]:
@@ -90,3 +102,7 @@ def _write_durably(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+if __name__ == "__main__":
+    print(json.dumps(ensure_estate(Path(sys.argv[1]), seed=int(sys.argv[2]), scale=float(sys.argv[3]))))

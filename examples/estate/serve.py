@@ -18,7 +18,7 @@ from examples.estate.broker import BrokerFeed
 from examples.estate.callcentre import callcentre_server
 from examples.estate.credentials import USERS, ensure_credentials
 from examples.estate.drip import Drip, Stores
-from examples.estate.generate import ensure_estate
+from examples.estate.generate import ensure_estate_apart
 from examples.estate.lifetime import lock_folder, until_ended
 from examples.estate.marketing import marketing_application
 from examples.estate.member_soap import PATH, member_application
@@ -69,7 +69,7 @@ class Estate:
         """Generate if needed and start all; gives the variables of the ready line."""
         options = self._options
         LOG.info("estate in %s, seed %d, scale %g", options.folder, options.seed, options.scale)
-        self.counts = ensure_estate(self._data, seed=options.seed, scale=options.scale)
+        self.counts = await ensure_estate_apart(self._data, seed=options.seed, scale=options.scale)
         secrets = ensure_credentials(options.folder / "secrets.json")
         variables: dict[str, str] = {}
         sales = await self._sales(variables, secrets["sales"])

@@ -1,0 +1,75 @@
+"""Rows a second of a full load SQL → bus → mirror through a running node, from the start of the run to the last row mirrored."""
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks import deals
+from benchmarks.node import Node
+from benchmarks.report import ROOT
+
+_END_S = 120.0
+
+
+@contextmanager
+def sql_server(folder: Path, count: int) -> Iterator[dict[str, Any]]:
+    """The table behind the TDS protocol, in a process of its own; gives the source's declaration."""
+    path = folder / "bench.db"
+    deals.make_sqlite(path, count)
+    command = [sys.executable, "-m", "benchmarks.deals", str(path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            settings = {"host": "127.0.0.1", "port": int(process.stdout.readline()), "database": "bench", "encrypt": False}
+            yield _source("sqlserver", settings | {"user": deals.USER, "password": deals.PASSWORD})
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def mariadb(folder: Path, count: int) -> Iterator[dict[str, Any] | None]:
+    """The table in a real MariaDB; None where none is installed."""
+    if shutil.which("mariadbd") is None:
+        yield None
+        return
+    from tests.servers.mariadb import MariaDBServer
+
+    server = MariaDBServer(folder / "mariadb")
+    server.start()
+    try:
+        made = server.fresh_database()
+        deals.fill_mariadb(made.port, made.user, made.password, made.database, count)
+        settings = {"host": made.host, "port": made.port, "database": made.database}
+        yield _source("mysql", settings | {"user": made.user, "password": made.password})
+    finally:
+        server.kill()
+
+
+def _source(adapter: str, settings: dict[str, Any]) -> dict[str, Any]:
+    return {"adapter": adapter, "settings": settings, "datasets": {"deals": deals.dataset()}}
+
+
+def load(node: Node, name: str, source: dict[str, Any], count: int) -> float:
+    """Declare source and job, wait for the end; rows a second. RuntimeError where rows are missing at the end."""
+    job = f"load-{name}"
+    document = {
+        "version": 1,
+        "sources": {name: source},
+        "jobs": {job: {"dataset": f"{name}.deals", "mode": "full", "schedule": {"once": True}, "batch_rows": 2000}},
+    }
+    node.api("POST", "/apply", {"document": document})
+    until = time.time() + _END_S
+    while time.time() < until:
+        runs = node.api("GET", f"/jobs/{job}/runs")["items"]
+        if runs and runs[0]["state"] != "running" and not node.api("GET", "/bus")["depth"].get("mirror"):
+            ended = time.time()
+            if runs[0]["rows"] != count:
+                raise RuntimeError(f"{job}: {runs[0]}")
+            return count / (ended - float(runs[0]["started_ms"]) / 1000)
+        time.sleep(0.02)
+    raise RuntimeError(f"{job} did not end within {_END_S:g} s")
