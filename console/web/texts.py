@@ -29,7 +29,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "of_jobs": ("of {count} declared", "共 {count} 个任务"),
     "quarantine": ("Quarantined rows", "隔离数据行"),
     "none_waiting": ("nothing waits", "无待处理"),
-    "in_datasets": ("in {count} datasets", "涉及 {count} 个数据集"),
+    "in_datasets": ("datasets: {count}", "涉及 {count} 个数据集"),
     "dead_letters": ("Dead letters", "死信"),
     "waiting": ("{count} envelopes on the bus", "总线待处理 {count} 封"),
     "traffic": ("Requests per second, last 5 minutes", "最近五分钟每秒请求数"),
