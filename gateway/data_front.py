@@ -3,12 +3,14 @@
 import time
 from collections.abc import Iterator
 from functools import partial
+from urllib.parse import urlencode
 
 import msgspec
 
+from config.model import Service
 from core.errors import InvalidInput, PlatformError
 from core.http import Request, Response, Stream
-from core.schema import Dataset, Record
+from core.schema import Dataset, Record, Value
 from core.service import Answer, Caller, DataService, Write
 from gateway.identity import identity_of
 
@@ -58,9 +60,14 @@ def _headers(answer: Answer) -> Iterator[tuple[str, str]]:
         yield "ETag", answer.etag
 
 
+def _is_known(etag: str, given: str) -> bool:
+    """If-None-Match: `*`, or a list of entity tags, compared weakly (RFC 9110 §13.1.2)."""
+    return given.strip() == "*" or etag in (each.strip().removeprefix("W/") for each in given.split(","))
+
+
 def _response(answer: Answer, request: Request) -> Response:
     headers = list(_headers(answer))
-    if answer.etag and request.headers.get("if-none-match") == answer.etag:
+    if answer.etag and _is_known(answer.etag, request.headers.get("if-none-match", "")):
         return Response(304, headers)
     if answer.status == 204:
         return Response(204, headers)
@@ -70,10 +77,11 @@ def _response(answer: Answer, request: Request) -> Response:
 class DataFront:
     """The handlers of one service."""
 
-    def __init__(self, service: DataService, dataset: Dataset | None, writable: tuple[str, ...]) -> None:
+    def __init__(self, service: DataService, dataset: Dataset | None, declared: Service) -> None:
         self._service = service
         self._dataset = dataset
-        self._writable = writable
+        self._writable = declared.writable
+        self._limit = str(min(_DEFAULT_LIMIT, declared.max_limit))
 
     async def get(self, request: Request) -> Response:
         """GET /v1/<service>/{key}"""
@@ -85,11 +93,12 @@ class DataFront:
     async def query(self, request: Request) -> Response:
         """GET /v1/<service>?<field>=…&limit=&cursor="""
         known, filters = _taken(request.query, "limit", "cursor")
-        limit = _integer(known.get("limit", str(_DEFAULT_LIMIT)), "limit", 1, 10_000)
+        limit = _integer(known.get("limit", self._limit), "limit", 1, 10_000)
         answer = await self._service.query(filters, limit=limit, cursor=known.get("cursor"), caller=_caller(request))
         response = _response(answer, request)
         if answer.next_cursor:
-            response.headers.append(("Link", f'<{request.path}?cursor={answer.next_cursor}&limit={limit}>; rel="next"'))
+            following = urlencode([*filters, ("limit", limit), ("cursor", answer.next_cursor)])
+            response.headers.append(("Link", f'<{request.path}?{following}>; rel="next"'))  # RFC 8288
         return response
 
     async def changes(self, request: Request) -> Response:
@@ -135,10 +144,7 @@ class DataFront:
         """POST /v1/<service>: the key stands in the body. Refused where the record exists."""
         record = await _record(request)
         assert self._dataset is not None
-        missing = [name for name in self._dataset.key if record.get(name) in (None, "")]
-        if missing:
-            raise InvalidInput(f"{missing[0]}: the key is missing from the body")
-        key = "~".join(str(record.pop(name)) for name in self._dataset.key)
+        key = "~".join(_key_part(name, record.pop(name, None)) for name in self._dataset.key)
         return await self._write(request, key, record, is_new=True)
 
     async def delete(self, request: Request) -> Response:
@@ -152,6 +158,15 @@ class DataFront:
             raise InvalidInput(text, code="idempotency_key_required")
         write = Write(key, changes, once, request.headers.get("if-match"), is_new=is_new)
         return _response(await self._service.write(write, _caller(request)), request)
+
+
+def _key_part(name: str, value: Value) -> str:
+    """A part of the key as it would stand in the path. A list or a number with a fraction is no key, whatever its text."""
+    if value is None or value == "":
+        raise InvalidInput(f"{name}: the key is missing from the body")
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise InvalidInput(f"{name}: a key is a text or a whole number")
+    return str(value)
 
 
 class _Feed(msgspec.Struct):

@@ -39,7 +39,7 @@ def compose(snapshot: Snapshot, services: Mapping[str, DataService], limiters: L
     limit = Limit(plans, limiters.shared, limiters.local)
     routes = [Route("POST", "/oauth2/token", TokenEndpoint(snapshot, tokens, admission, limiters.local))]
     for name, service in services.items():
-        front = DataFront(service, _dataset(platform, name), platform.services[name].writable)
+        front = DataFront(service, _dataset(platform, name), platform.services[name])
 
         def chain(handler: Handler, scope: str) -> Handler:
             return authenticate(Authorise(admission, scope)(limit(handler)))

@@ -89,12 +89,12 @@ def _datasets() -> dict[str, Any]:
 class Desk:
     """`ask` is what a listener does with a request, from its parts to the answer."""
 
-    parts: Parts
-    snapshot: Snapshot
-    router: Router
-    ledger: Ledger
-    issued: Mapping[str, Issued]
-    tokens: Mapping[str, str] = field(default_factory=dict)
+    parts: Parts = field(repr=False)
+    snapshot: Snapshot = field(repr=False)
+    router: Router = field(repr=False)
+    ledger: Ledger = field(repr=False)
+    issued: Mapping[str, Issued] = field(repr=False)
+    tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     async def ask(
         self,
@@ -194,7 +194,7 @@ async def _fill(parts: Parts, pool: SourcePool) -> Ledger:
     assert isinstance(connection, Guarded)
     ledger = connection._inner
     assert isinstance(ledger, Ledger)
-    rows = [[f"K{n}", f"客户{n}", "web" if n % 2 else "app", n, ["a", "b"]] for n in range(1, CUSTOMERS + 1)]
+    rows: list[list[Any]] = [[f"K{n}", f"客户{n}", "web" if n % 2 else "app", n, ["a", "b"]] for n in range(1, CUSTOMERS + 1)]
     ledger.rows = {(row[0],): dict(zip(FIELDS, row, strict=True)) for row in rows}
     await parts.mirror.apply(ChangeSet("crm.customers", "upsert", FIELDS, rows, epoch_ms()))
     return ledger

@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.model import App, Platform, Plan, Proxy
+from config.model import App, Plan, Platform, Proxy
 from core.errors import Forbidden, Unauthenticated
 from gateway.stages.authorise import Admission
 from gateway.tokens import Tokens

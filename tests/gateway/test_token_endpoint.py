@@ -68,7 +68,16 @@ async def test_a_wrong_secret_and_an_unknown_key_get_the_same_answer(desk: Desk)
 
 @pytest.mark.parametrize(
     "authorization",
-    ["Basic", "Basic ", "Basic !!!", "Basic é", "Basic \udcff", "Basic " + base64.b64encode(b"\xff:x").decode(), "Basic YQ=", "basic eA"],
+    [
+        "Basic",
+        "Basic ",
+        "Basic !!!",
+        "Basic é",
+        "Basic \udcff",
+        "Basic " + base64.b64encode(b"\xff:x").decode(),
+        "Basic YQ=",
+        "basic eA",
+    ],
 )
 async def test_a_malformed_login_is_refused(desk: Desk, authorization: str) -> None:
     assert await _refused(desk, GRANT, authorization=authorization) == (401, "invalid_client")

@@ -80,7 +80,7 @@ def _public_key_as_secret(desk: Desk) -> str:
 
 
 def _unsigned(desk: Desk) -> str:
-    return jwt.encode(_claims(desk), None, algorithm="none", headers={"kid": desk.snapshot.signing_keys[0].kid})
+    return jwt.encode(_claims(desk), "", algorithm="none", headers={"kid": desk.snapshot.signing_keys[0].kid})
 
 
 def _another_key(desk: Desk) -> str:
