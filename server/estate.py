@@ -9,6 +9,7 @@ import msgspec
 
 from config.settings import Settings
 from core.errors import Unavailable
+from server.lean import lean_environment
 
 _READY_S = 60.0
 _DRIP_S = "5"
@@ -49,7 +50,12 @@ async def start_estate(settings: Settings) -> Estate:
     log = settings.data_dir / "estate.log"
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=file, start_new_session=True
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=file,
+            start_new_session=True,
+            env=lean_environment(),
         )
     assert process.stdout is not None
     try:

@@ -21,6 +21,7 @@ from config.settings import Settings, from_json, to_json
 from core.errors import ConfigError, PlatformError, Unavailable
 from server import banner
 from server.estate import Estate, start_estate
+from server.lean import lean_environment
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _READY_S = 60.0
@@ -42,7 +43,7 @@ class _Process:
 
     async def start(self) -> None:
         self.process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=lean_environment()
         )
         await self._send(to_json(self._settings).encode())
         if self.first_message is not None:
