@@ -11,7 +11,6 @@ from core.stores import JobStates, Run
 from exchange.intake import Intake
 
 LEASE_S = 30.0
-_PROGRESS_EVERY_S = 0.5
 
 
 class Collection:

@@ -97,6 +97,11 @@ class Conversion:
                 raise ValueError(f"{self._columns[position]}: the key is missing")
         return values
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What the source calls the fields, in the dataset's order."""
+        return tuple(self._sources)
+
     def named(self, records: Iterable[dict[str, Any]]) -> Rows:
         """Records by the source's names (JSON, XML) as rows; a name that a record lacks is null."""
         return Rows(self._sources, [[record.get(source) for source in self._sources] for record in records])

@@ -107,7 +107,7 @@ class Intake:
             piece = decoder.feed(frame)
             piece.extend(decoder.finish())
             for bad in piece.bad:
-                bad.place, bad.raw = f"message {self._count}", frame
+                bad.place, bad.raw, bad.columns = f"message {self._count}", frame, ()  # read again as a whole
             result.extend(piece)
         return result
 
@@ -115,10 +115,11 @@ class Intake:
 def reread(dataset: Dataset, raw: bytes, columns: Sequence[str]) -> Converted:
     """A quarantined row once more, after its declaration or its bytes were mended.
 
-    A CSV row is read under the columns it came with; a row of SQL or SOAP was kept as a JSON list of its values.
+    A CSV row is read under the columns it came with; a row of SQL or SOAP was kept as a JSON list of its values, a record out of a
+    JSON or XML document as a JSON object.
     """
     conversion = Conversion(dataset)
-    if dataset.format is None:
+    if dataset.format is None or (columns and dataset.format.type in ("json", "xml")):
         return conversion.rows(_values(conversion, raw, columns))
     decoder = decoder_for(dataset, conversion, columns=columns)
     result = decoder.feed(raw)

@@ -10,6 +10,7 @@ from core.errors import Conflict, InvalidInput, NotFound
 from core.records import ChangeSet
 from core.schema import Dataset
 from core.stores import Quarantine
+from exchange.formats.lines import KEPT_BYTES
 from exchange.intake import envelope_for, reread
 
 
@@ -28,6 +29,8 @@ class Replay:
             raise NotFound(f"quarantine has no row {quarantine_id}")
         if row.state != "waiting":
             raise Conflict(f"row {quarantine_id} was {row.state} already")
+        if raw is None and len(row.raw) >= KEPT_BYTES:
+            raise InvalidInput(f"of row {quarantine_id} only the beginning was kept: give the mended row whole", code="still_bad")
         dataset = self._datasets().get(row.dataset)
         if dataset is None:
             raise NotFound(f"dataset {row.dataset} is no longer declared")

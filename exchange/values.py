@@ -16,6 +16,7 @@ from core.schema import Field, FieldType, Value
 Converter = Callable[[Any], Value]
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1
 _NULL_DATE = "0000-00-00"  # with or without a time: MySQL's way to write that there is none
+_PACKER = msgspec.msgpack.Encoder()
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "是"})
 _FALSE = frozenset({"0", "false", "f", "no", "n", "否"})
 
@@ -130,9 +131,11 @@ def moment(value: Any) -> Value:
 def anything(value: Any) -> Value:
     """JSON: text is parsed, everything else must be representable."""
     try:
-        return msgspec.json.decode(value) if isinstance(value, str | bytes) else msgspec.to_builtins(value)  # type: ignore[no-any-return]
-    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
+        result: Value = msgspec.json.decode(value) if isinstance(value, str | bytes) else msgspec.to_builtins(value)
+        _PACKER.encode(result)  # the bus holds integers of 64 bits
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
         raise _wrong("JSON", value) from None
+    return result
 
 
 def binary(value: Any) -> Value:

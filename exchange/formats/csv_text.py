@@ -16,7 +16,7 @@ class CsvDecoder:
     def __init__(self, dataset: Dataset, form: Format, conversion: Conversion, *, columns: Sequence[str] = ()) -> None:
         self._form = form
         self._conversion = conversion
-        self._splitter = LineSplitter(form.encoding, form.quote.encode())
+        self._splitter = LineSplitter(form.encoding, form.quote.encode(), form.delimiter.encode())
         self._encoding = self._splitter.encoding_after or form.encoding
         declared = [] if form.header else [dataset.source_name(name) for name in dataset.columns]
         self._columns = list(columns) or declared or None  # None: the next record is the header
@@ -64,9 +64,18 @@ class CsvDecoder:
             try:
                 rows = self._parse(io.StringIO(decoded(record, self._encoding), newline=""))
             except (ValueError, csv.Error) as error:
-                result.bad.append(BadRow(str(error), place, record.data, tuple(self._columns)))
+                result.bad.extend(self._bad(record, error))
                 continue
             converted = self._conversion.rows(Rows(self._columns, rows))
             result.rows.extend(converted.rows)
-            result.bad.extend(BadRow(bad.reason, place, record.data, bad.columns) for bad in converted.bad)
+            result.bad.extend(BadRow(bad.reason, place, self._splitter.original(record.data), bad.columns) for bad in converted.bad)
         return result
+
+    def _bad(self, record: RawRecord, error: Exception) -> list[BadRow]:
+        """Behind a quote that nothing closes each line is kept by itself: whole rows follow it, as a rule."""
+        assert self._columns is not None
+        lines = record.data.split(b"\n") if record.is_open else [record.data]
+        reason = f"{error} (the quote opened in line {record.line} is not closed)" if record.is_open else str(error)
+        kept = [self._splitter.original(line.removesuffix(b"\r") if record.is_open else line) for line in lines]
+        columns = tuple(self._columns)
+        return [BadRow(reason, f"line {number}", raw, columns) for number, raw in enumerate(kept, record.line)]

@@ -45,16 +45,16 @@ class _WholeDocument:
 
 
 def _convert(conversion: Conversion, records: Iterable[Any]) -> Converted:
-    """Records as mappings; anything else among them is bad by itself."""
+    """Records as mappings; anything else among them is bad by itself. A bad one is kept as JSON, with the names it may have."""
     result = Converted()
     for number, record in enumerate(records, 1):
         if isinstance(record, dict):
             converted = conversion.rows(conversion.named([record]), place="record", first=number)
             result.rows.extend(converted.rows)
             raw = msgspec.json.encode(record)
-            result.bad.extend(BadRow(bad.reason, bad.place, raw) for bad in converted.bad)
+            result.bad.extend(BadRow(bad.reason, bad.place, raw, bad.columns) for bad in converted.bad)
         else:
-            result.bad.append(BadRow("expected an object", f"record {number}", msgspec.json.encode(record)))
+            result.bad.append(BadRow("expected an object", f"record {number}", msgspec.json.encode(record), conversion.sources))
     return result
 
 
@@ -110,11 +110,13 @@ class JsonLinesDecoder:
             try:
                 value = msgspec.json.decode(decoded(record, self._encoding))
             except (ValueError, RecursionError) as error:  # msgspec.DecodeError is a ValueError
-                result.bad.append(BadRow(str(error), f"line {record.line}", record.data))
+                result.bad.append(BadRow(str(error), f"line {record.line}", self._splitter.original(record.data)))
                 continue
             converted = _convert(self._conversion, [value])
             result.rows.extend(converted.rows)
-            result.bad.extend(BadRow(bad.reason, f"line {record.line}", record.data) for bad in converted.bad)
+            result.bad.extend(
+                BadRow(bad.reason, f"line {record.line}", self._splitter.original(record.data)) for bad in converted.bad
+            )
         return result
 
 
@@ -137,7 +139,9 @@ class XmlDecoder:
     def finish(self) -> Converted:
         try:
             text = self._document.text(self._form.encoding)
-            root = defusedxml.ElementTree.fromstring(text)  # a str is parsed as UTF-8 whatever its declaration says
+            root = defusedxml.ElementTree.fromstring(
+                text, forbid_dtd=True
+            )  # a str is parsed as UTF-8 whatever its declaration says
         except ValueError as error:
             return self._document.bad(error)
         except (ParseError, DefusedXmlException) as error:

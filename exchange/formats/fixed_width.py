@@ -39,11 +39,13 @@ class FixedWidthDecoder:
             try:
                 row = self._fields(record)
             except ValueError as error:
-                result.bad.append(BadRow(str(error), f"line {record.line}", record.data))
+                result.bad.append(BadRow(str(error), f"line {record.line}", self._splitter.original(record.data)))
                 continue
             converted = self._conversion.rows(Rows(self._columns, [row]))
             result.rows.extend(converted.rows)
-            result.bad.extend(BadRow(bad.reason, f"line {record.line}", record.data) for bad in converted.bad)
+            result.bad.extend(
+                BadRow(bad.reason, f"line {record.line}", self._splitter.original(record.data)) for bad in converted.bad
+            )
         return result
 
     def _fields(self, record: RawRecord) -> list[str]:
