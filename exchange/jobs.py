@@ -96,13 +96,16 @@ class JobRunner:
         return self._loops[name]
 
     async def _follow(self, name: str, loop: _Loop) -> None:
+        has_run = False
         while True:
-            due = await self._due(name, loop.job)
+            # A job that runs once and has used up its attempts, or was cancelled, waits for a person (or the next start).
+            due = None if has_run and loop.job.schedule.once else await self._due(name, loop.job)
             delay_s = None if due is None else max(0.0, (due - self._clock.now()).total_seconds())
             await until(loop.wanted, delay_s)
             loop.wanted.clear()
             if await self._states.lease(name, owner=self._owner, ttl_s=LEASE_S):
                 await self._attempts(name, loop)
+                has_run = True
             else:
                 await asyncio.sleep(LEASE_S / 3)
 
