@@ -26,7 +26,10 @@ def parse_key(dataset: Dataset, key: str) -> dict[str, Value]:
     parts = key.split(_JOIN) if len(dataset.key) > 1 else [key]
     if len(parts) != len(dataset.key) or not all(parts):
         raise InvalidInput(f"the key must be {_JOIN.join(dataset.key)}, got {key!r}")
-    return {name: parse_value(dataset, name, part) for name, part in zip(dataset.key, parts, strict=True)}
+    values = {name: parse_value(dataset, name, part) for name, part in zip(dataset.key, parts, strict=True)}
+    if None in values.values():
+        raise InvalidInput(f"the key must be {_JOIN.join(dataset.key)}, got {key!r}")
+    return values
 
 
 def parse_filters(dataset: Dataset, allowed: Sequence[str], given: Sequence[tuple[str, str]]) -> dict[str, Value]:

@@ -14,7 +14,18 @@ import structlog
 from core.adapter import Connection, Lookup, Writer
 from core.bus import Transport
 from core.clock import epoch_ms
-from core.errors import ConfigError, Conflict, DeadlineExceeded, InvalidInput, NotConnected, NotFound, PlatformError, Unavailable
+from core.errors import (
+    ConfigError,
+    Conflict,
+    DeadlineExceeded,
+    Forbidden,
+    InvalidInput,
+    NotConnected,
+    NotFound,
+    PlatformError,
+    Unauthenticated,
+    Unavailable,
+)
 from core.ids import new_id
 from core.records import ChangeSet
 from core.schema import Dataset, Record, Value
@@ -26,10 +37,12 @@ from exchange.jobs import Connections
 from exchange.services.keys import parse_key
 from exchange.services.records import RecordService, etag_of
 from exchange.services.tiers import Tiers
+from exchange.sinks import changed
 from exchange.values import converter
 
 _log = structlog.get_logger("exchange.writes")
 _ENCODER = msgspec.json.Encoder()
+REFUSALS = (InvalidInput, NotFound, Forbidden, Conflict)  # what the source will not do, however often it is asked
 STUCK_AFTER_MS = 15_000  # an entry still open after so long was left by a crash, or waits for a source that is down
 
 
@@ -54,11 +67,23 @@ class Completion:
             raise ConfigError(f"source {self._name.partition('.')[0]} can't be written to")
         if entry.step == "accepted":
             await self._apply(connection, entry)
+        try:
+            return await self._conclude(connection, entry)
+        except PlatformError as error:
+            # Whatever it was, it is no refusal any more: the source has the change, and recovery tells the others.
+            raise Unavailable(f"applied at the source, not yet mirrored and published: {error.detail}") from error
+
+    async def _conclude(self, connection: Connection, entry: JournalEntry) -> bytes:
+        """The steps behind the source."""
+        if entry.step == "accepted":
             await self._journal.advance(entry.id, "applied")
         observed_ms = epoch_ms()
         changes = await self._changes(connection, entry, observed_ms)
-        await self._mirror.apply(changes)
-        await self._bus.publish([envelope_for(changes, source=f"write/{entry.id}")])
+        applied = await self._mirror.apply(changes)
+        source = f"write/{entry.id}"
+        await self._bus.publish([envelope_for(changes, source=source)])
+        # The mirror's sink will find nothing new in it, so the other nodes' caches hear of it from here.
+        await self._bus.publish([changed(self._name, applied.version, node=source)], channel="control")
         answer = b"" if entry.op == "delete" else await self._record(entry)
         await self._journal.advance(entry.id, "done", answer=answer)
         return answer
@@ -159,11 +184,11 @@ class WriteService:
         self._under_way.add(entry.id)
         try:
             return await self._answer(await self._completion.finish(entry))
-        except (InvalidInput, NotFound) as error:
+        except REFUSALS as error:
             await self._journal.advance(entry.id, "refused", answer=error.detail.encode())
             raise
-        except NotConnected:
-            # Nothing was sent. Withdrawn, so that the same key may be tried again at once.
+        except (NotConnected, Unauthenticated, ConfigError):
+            # Nothing was done. Withdrawn, so that the same key may be tried again at once.
             await self._journal.withdraw(entry.id)
             raise
         except (Unavailable, DeadlineExceeded) as error:
@@ -207,7 +232,7 @@ async def recover(journal: Journal, completions: dict[str, Completion], *, older
         try:
             await completion.finish(entry)
             finished += 1
-        except (InvalidInput, NotFound) as error:
+        except REFUSALS as error:
             await journal.advance(entry.id, "refused", answer=error.detail.encode())
         except PlatformError as error:
             _log.warning("write still pending", entry=entry.id, service=entry.service, reason=error.detail)
