@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from cache.breaker import Breaker
 from core.errors import ConfigError, Unavailable
+from core.guard import Breaker
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -27,8 +27,12 @@ class RedisConnection:
         self._url = url
         self._timeout_s = timeout_s
         self._max_connections = max_connections
-        self._breaker = Breaker(pause_s=pause_s)
+        self._pause_s = pause_s
+        self._breaker = self._closed_breaker()
         self._redis: Redis | None = None
+
+    def _closed_breaker(self) -> Breaker:
+        return Breaker(failures=1, open_s=self._pause_s)
 
     def _client(self) -> "Redis":
         if self._redis is None:
@@ -51,31 +55,36 @@ class RedisConnection:
         return self._redis
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _watched(self, admitted_at: float) -> Iterator[None]:
+        """Driver's errors as Unavailable; the breaker hears how it ended. An answer that refuses is an answer."""
         from redis.exceptions import RedisError, ResponseError
 
         try:
             yield
-        except ResponseError as error:  # it answers: no reason to leave it alone
+        except ResponseError as error:
+            self._breaker.succeeded(admitted_at)
             raise Unavailable(f"{self.where} refused: {error}") from error
         except (RedisError, OSError, TimeoutError) as error:
-            self._breaker.failed(time.monotonic())
+            self._breaker.failed(admitted_at, time.monotonic(), type(error).__name__)
             raise Unavailable(f"{self.where}: {type(error).__name__}: {error}") from error
+        except BaseException:
+            self._breaker.abandoned(admitted_at)
+            raise
+        self._breaker.succeeded(admitted_at)
 
     async def call(self, work: Callable[["Redis"], Awaitable[T]]) -> T:
         """The result of `work`. Raises Unavailable at once while the breaker is open, or after at most the timeout."""
-        if not self._breaker.may_try(time.monotonic()):
+        now = time.monotonic()
+        if self._breaker.admit(now) is not None:
             raise Unavailable(f"{self.where} does not answer; it is tried again within a second or so")
-        with self._translated():
-            result = await work(self._client())
-        self._breaker.succeeded()
-        return result
+        with self._watched(now):
+            return await work(self._client())
 
     async def ping(self) -> None:
         """Raise Unavailable unless Redis answers now, whatever the breaker says."""
-        with self._translated():
+        with self._watched(time.monotonic()):
             await self._client().ping()
-        self._breaker.succeeded()
+        self._breaker = self._closed_breaker()
 
     async def close(self) -> None:
         client, self._redis = self._redis, None

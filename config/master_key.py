@@ -2,6 +2,7 @@
 
 import base64
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -28,9 +29,13 @@ def with_master_key(settings: Settings) -> Settings:
         if not path.exists():
             _make(path)
         with path.open(encoding="ascii") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             text = file.read(1024).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"master key {path}: {error}; set master_key, or make the data folder writable") from error
+    # Group access stays allowed: mounted secrets of container platforms are 0440.
+    if mode & stat.S_IRWXO:
+        raise ConfigError(f"master key {path} is open to every user of this machine (mode {mode:o}); run: chmod 600 {path}")
     if len(text) < KEY_BYTES:
         raise ConfigError(f"master key {path} is shorter than {KEY_BYTES} characters; restore it from your backup")
     return msgspec.structs.replace(settings, master_key=Secret(text))

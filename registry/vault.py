@@ -1,18 +1,17 @@
-"""Secrets at rest: AES-256-GCM under the installation's master key (DESIGN §6), and that key's file.
+"""Secrets at rest: AES-256-GCM under the installation's master key (DESIGN §6). The key's file is config/master_key's subject.
 
 A sealed secret is text, so that it can stand in a resource, an export or a file: `sealed:v1:<base64url(nonce ‖ ciphertext)>`.
 """
 
 import base64
-import binascii
+import hashlib
 import os
-import stat
-from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from core.errors import ConfigError
+from core.secret import Secret
 
 PREFIX = "sealed:v1:"
 _KEY_BYTES = 32
@@ -54,67 +53,6 @@ class Vault:
             ) from error
 
 
-def parse_master_key(text: str) -> bytes:
-    """32 bytes from their base64 form (either alphabet, padding optional). Raises ConfigError, never showing the text."""
-    compact = text.strip().rstrip("=").replace("+", "-").replace("/", "_")
-    try:
-        key = base64.b64decode(compact + "=" * (-len(compact) % 4), altchars=b"-_", validate=True)
-    except binascii.Error as error:
-        raise ConfigError("the master key is not base64; expected 32 bytes, made with: openssl rand -base64 32") from error
-    if len(key) != _KEY_BYTES:
-        raise ConfigError(f"the master key has {len(key)} bytes; expected 32, made with: openssl rand -base64 32")
-    return key
-
-
-def load_or_make_master_key(path: Path) -> bytes:
-    """Read the key file, or make it (mode 0600) with a fresh key; of processes that start at once, one makes it.
-
-    Raises ConfigError where the file is readable by everybody, no key, or can't be read or made.
-    """
-    try:
-        if not path.exists():
-            _make_key_file(path)
-        return _read_key_file(path)
-    except OSError as error:
-        raise ConfigError(f"master key {path}: {error.strerror}; make the folder writable and the file readable for us") from error
-
-
-def _read_key_file(path: Path) -> bytes:
-    with path.open() as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        # Group access stays allowed: mounted secrets of container platforms are 0440.
-        if mode & stat.S_IRWXO:
-            raise ConfigError(f"master key {path} is open to every user of this machine (mode {mode:o}); run: chmod 600 {path}")
-        text = file.read(1024)
-    try:
-        return parse_master_key(text)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error.detail}") from error
-
-
-def _make_key_file(path: Path) -> None:
-    """Written whole under another name, then linked: nobody ever reads half a key, and a key that is there is kept."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with open(descriptor, "w") as file:
-            file.write(base64.urlsafe_b64encode(os.urandom(_KEY_BYTES)).decode() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            return
-        _sync_folder(path.parent)
-    finally:
-        draft.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Without this the name of a new file may be lost with the power, and every secret with it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def vault_under(master_key: Secret) -> Vault:
+    """The vault of an installation. The key is text of at least 32 characters; its SHA-256 is the cipher's key."""
+    return Vault(hashlib.sha256(master_key.reveal().encode()).digest())

@@ -70,7 +70,7 @@ async def main(child: Child) -> None:
     )
     await worker.load(await watcher.current())
     traffic = Traffic()
-    listener = Listener(worker.gateway, traffic.observe)
+    listener = Listener(worker.gateway, traffic.observe, drain_s=child.settings.drain_s)
     await listener.start(child.settings.http.host, child.settings.http.port)
     child.stack.push_async_callback(listener.close)
     child.tasks.keep(lambda: worker.follow(watcher), name="snapshot")

@@ -1,6 +1,5 @@
 """The parts of a process, opened as the settings say: embedded by default, real where an address is given (DESIGN §3)."""
 
-import hashlib
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from core.errors import PlatformError, Unavailable
 from core.ids import new_id
 from registry.sql_nodes import SqlNodes
 from registry.sql_resources import SqlResources
-from registry.vault import Vault
+from registry.vault import Vault, vault_under
 from storage.job_states import SqlJobStates
 from storage.journal import SqlJournal
 from storage.mirror import SqlMirror
@@ -94,7 +93,7 @@ async def open_parts(settings: Settings, stack: AsyncExitStack, *, role: str) ->
         node=node,
         clock=SystemClock(),
         adapters=load_adapters(settings.plugins),
-        vault=Vault(hashlib.sha256(settings.master_key.reveal().encode()).digest()),
+        vault=vault_under(settings.master_key),
         database=database,
         mirror_database=mirror_database,
         resources=SqlResources(database),

@@ -42,9 +42,17 @@ def test_given_key_makes_no_file(tmp_path: Path) -> None:
 
 def test_broken_file_is_refused_and_kept(tmp_path: Path) -> None:
     (tmp_path / "master.key").write_text("short\n")
+    (tmp_path / "master.key").chmod(0o600)
     with pytest.raises(ConfigError, match=r"master\.key is shorter than 32 characters; restore it from your backup"):
         key(tmp_path)
     assert (tmp_path / "master.key").read_text() == "short\n"
+
+
+def test_key_open_to_everybody_is_refused(tmp_path: Path) -> None:
+    key(tmp_path)
+    (tmp_path / "master.key").chmod(0o644)
+    with pytest.raises(ConfigError, match=r"chmod 600"):
+        key(tmp_path)
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:

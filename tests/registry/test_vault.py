@@ -1,15 +1,14 @@
 """Sealing under the master key, and the key's file."""
 
-import asyncio
 import os
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import ConfigError
-from registry.vault import Vault, is_sealed, load_or_make_master_key, parse_master_key
+from core.secret import Secret
+from registry.vault import Vault, is_sealed, vault_under
 
 _VAULT = Vault(os.urandom(32))
 
@@ -45,42 +44,8 @@ def test_a_key_of_the_wrong_size_is_refused() -> None:
         Vault(b"x" * 16)
 
 
-def test_the_key_file_is_made_once_and_only_we_can_read_it(tmp_path: Path) -> None:
-    path = tmp_path / "data" / "master.key"
-    key = load_or_make_master_key(path)
-    assert len(key) == 32
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert load_or_make_master_key(path) == key
-    assert os.listdir(path.parent) == ["master.key"]
-
-
-async def test_processes_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
-    keys = await asyncio.gather(*(asyncio.to_thread(load_or_make_master_key, tmp_path / "master.key") for _ in range(16)))
-    assert len(set(keys)) == 1
-
-
-def test_a_key_open_to_everybody_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "master.key"
-    load_or_make_master_key(path)
-    path.chmod(0o644)
-    with pytest.raises(ConfigError, match="chmod 600"):
-        load_or_make_master_key(path)
-
-
-def test_a_file_that_is_no_key_is_refused_without_showing_it(tmp_path: Path) -> None:
-    path = tmp_path / "master.key"
-    for text in ("hunter2-not-a-key!", "c2hvcnQ="):
-        path.write_text(text)
-        path.chmod(0o600)
-        with pytest.raises(ConfigError, match=r"master\.key: the master key") as caught:
-            load_or_make_master_key(path)
-        assert text not in caught.value.detail
-    with pytest.raises(ConfigError, match="make the folder writable"):
-        load_or_make_master_key(path / "below" / "a-file")
-
-
-def test_a_key_is_read_in_either_alphabet_of_base64() -> None:
-    key = b"\xfb\xff" * 16
-    for text in ("-_-_" * 10 + "-_8=", "+/+/" * 10 + "+/8", "-_-_" * 10 + "-_8=\n"):
-        assert len(parse_master_key(text)) == 32
-        assert parse_master_key(text)[:2] == key[:2]
+def test_the_same_master_key_opens_what_it_sealed_after_a_restart() -> None:
+    sealed = vault_under(Secret("k" * 44)).seal("p@ssword", context="c")
+    assert vault_under(Secret("k" * 44)).open(sealed, context="c") == "p@ssword"
+    with pytest.raises(ConfigError, match="does not open"):
+        vault_under(Secret("l" * 44)).open(sealed, context="c")
