@@ -30,6 +30,7 @@ _STATUS: dict[type[PlatformError], int] = {
     DeadlineExceeded: 504,
 }
 _STATUS_OF_CODE = {
+    "request_timeout": 408,
     "payload_too_large": 413,
     "method_not_allowed": 405,
     "read_only": 405,
@@ -42,6 +43,7 @@ _TITLES = {
     403: ("This caller may not do that", "没有权限"),
     404: ("There is no such thing here", "资源不存在"),
     405: ("This method is not offered here", "不支持的方法"),
+    408: ("The request did not arrive in time", "请求接收超时"),
     409: ("The request conflicts with the present state", "请求与当前状态冲突"),
     412: ("The record has changed since it was read", "数据已被修改"),
     413: ("The request is too large", "请求过大"),

@@ -194,7 +194,7 @@ async def _fill(parts: Parts, pool: SourcePool) -> Ledger:
     assert isinstance(connection, Guarded)
     ledger = connection._inner
     assert isinstance(ledger, Ledger)
-    rows: list[list[Any]] = [[f"K{n}", f"客户{n}", "web" if n % 2 else "app", n, ["a", "b"]] for n in range(1, CUSTOMERS + 1)]
+    rows: list[Any] = [[f"K{n}", f"客户{n}", "web" if n % 2 else "app", n, ["a", "b"]] for n in range(1, CUSTOMERS + 1)]
     ledger.rows = {(row[0],): dict(zip(FIELDS, row, strict=True)) for row in rows}
     await parts.mirror.apply(ChangeSet("crm.customers", "upsert", FIELDS, rows, epoch_ms()))
     return ledger
