@@ -1,5 +1,6 @@
 """The parts of a process, opened as the settings say: embedded by default, real where an address is given (DESIGN §3)."""
 
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -167,9 +168,13 @@ def _cache_and_limits(settings: Settings, stack: AsyncExitStack) -> tuple[Shared
 def node_name(data_dir: Path, role: str) -> str:
     """The same after each restart on the same data folder, so that a process takes back its own leases at once."""
     path = data_dir / "node.id"
+    draft = data_dir / f".node.id.{new_id()}"
+    draft.write_text(new_id("node-"), encoding="ascii")
     try:
-        with path.open("x", encoding="ascii") as file:
-            file.write(new_id("node-"))
+        # Linked, not written in place: a process that starts at the same moment never reads half a name.
+        os.link(draft, path)
     except FileExistsError:
-        pass
+        pass  # it has its name from an earlier start, or from the other process
+    finally:
+        draft.unlink()
     return f"{path.read_text(encoding='ascii').strip()}-{role}"

@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO, Any
 
 import msgspec
@@ -81,6 +82,8 @@ class _Process:
                 pause_s = _FIRST_PAUSE_S
             banner.say(f"{self.name} ended (status {status}); started again in {pause_s:g} s")
             await asyncio.sleep(pause_s)
+            if self.is_ending:
+                return  # the node was told to end meanwhile
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             await self.start()
 
@@ -159,8 +162,9 @@ class Node:
                     group.create_task(process.watch(), name=process.name)
                 group.create_task(self._live(), name="node")
         except* PlatformError as errors:
-            for error in errors.exceptions:
-                print(f"zhiyun: {error.detail if isinstance(error, PlatformError) else error}", file=sys.stderr)
+            details = [error.detail if isinstance(error, PlatformError) else str(error) for error in errors.exceptions]
+            for detail in dict.fromkeys(details):  # what both kinds of process stumble over is told once
+                print(f"zhiyun: {detail}", file=sys.stderr)
             status = 1
         finally:
             await self._end()
@@ -189,12 +193,16 @@ class Node:
                 if process.name == "back office":
                     await process.tell(self._estate.variables)
         for process in self._processes:
-            async with asyncio.timeout(_READY_S):
-                await process.ready.wait()
+            try:
+                async with asyncio.timeout(_READY_S):
+                    await process.ready.wait()
+            except TimeoutError:
+                raise Unavailable(f"{process.name} was not ready within {_READY_S:g} s; see its lines above") from None
             banner.started(process.name, _address(process.name, self._settings), time.monotonic() - self._started)
         if self._sample:
-            async with asyncio.timeout(_READY_S):
-                await self._loaded.wait()
+            with suppress(TimeoutError):  # a slow source loads on behind; the node is of use already
+                async with asyncio.timeout(_READY_S):
+                    await self._loaded.wait()
         banner.ready(self._settings, self._facts)
 
     async def _end(self) -> None:
