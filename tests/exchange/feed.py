@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from bus.delivery import deliver
 from bus.embedded import EmbeddedTransport
 from config.model import Job, Platform, Retry, Schedule
@@ -60,7 +62,7 @@ class Feed:
                 raise NotConnected("the sales system at 10.0.0.1:1433 does not answer")
             batch = rows[start : start + batch_rows]
             yield Transaction(Rows(("id", "name", "changed"), batch), None, epoch_ms(), self._acknowledge(len(batch)))
-            while self.hangs:
+            while self.hangs:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
     def _acknowledge(self, count: int) -> Callable[[], Awaitable[None]]:
@@ -71,7 +73,10 @@ class Feed:
 
 
 def platform(**more: Any) -> Platform:
-    job = Job(dataset=NAME, **{"batch_rows": 10, "retry": Retry(attempts=3, delay_s=0.05), "schedule": Schedule(once=True)} | more)
+    job = replace(
+        Job(NAME, batch_rows=10, retry=Retry(attempts=3, delay_s=0.05), schedule=Schedule(once=True)),
+        **more,
+    )
     return Platform(sources={"sales": DeclaredSource("memory", {}, datasets={"customers": CUSTOMERS})}, jobs={"load": job})
 
 
@@ -98,7 +103,7 @@ class Exchange:
     async def mirrored(self) -> dict[Any, Any]:
         """id → name, once the bus is empty."""
         async with asyncio.timeout(10):
-            while (await self.bus.depth()).get("mirror"):
+            while (await self.bus.depth()).get("mirror"):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         return {row.record["id"]: row.record["name"] for row in await self.mirror.query(NAME, {}, limit=1000)}
 
