@@ -31,7 +31,7 @@ def documented() -> dict[str, str]:
 
 
 def general() -> dict[str, type[errors.PlatformError]]:
-    classes = [errors.PlatformError, *errors.PlatformError.__subclasses__()]
+    classes: list[type[errors.PlatformError]] = [errors.PlatformError, *errors.PlatformError.__subclasses__()]
     return {each.code: each for each in classes if each.__module__ == errors.__name__}
 
 
