@@ -1,0 +1,1 @@
+"""The command line `zhiyun`: starts a node, and for all else is a thin client of the management API."""

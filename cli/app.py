@@ -1,0 +1,39 @@
+"""All commands put together. Modules import heavy libraries inside their commands: help must be instant."""
+
+from cli import apps, audit, bus, credentials, doctor, documents, jobs, login, quarantine, resources, up, users
+from cli.terminal import group
+
+app = group("Zhiyun 智云, an open data platform: start a node, and manage it. 启动节点与管理平台。")
+up.add(app)
+documents.add(app)
+doctor.add(app)
+login.add(app)
+audit.add(app)
+for name, text in (("app", "Apps, clients of the data services 应用"), ("proxy", "Partners that carry apps 外部代理")):
+    owners = group(text)
+    apps.add(owners, name)
+    credentials.add(owners, name)
+    app.add_typer(owners, name=name)
+for name, text in (
+    ("source", "Foreign systems 数据源"),
+    ("service", "Data services 数据服务"),
+    ("plan", "How much an app may ask 流量套餐"),
+):
+    declared = group(text)
+    resources.add(declared, name)
+    app.add_typer(declared, name=name)
+for module, name, text in (
+    (jobs, "job", "Collection jobs 采集任务"),
+    (bus, "bus", "The data bus 数据总线"),
+    (users, "user", "Console users 控制台用户"),
+):
+    commands = group(text)
+    module.add(commands)
+    if module is jobs:
+        rows = group("Bad rows that wait for a decision 隔离数据")
+        quarantine.add(rows)
+        commands.add_typer(rows, name="quarantine")
+    app.add_typer(commands, name=name)
+nodes = group("Processes of the platform 节点")
+audit.add_nodes(nodes)
+app.add_typer(nodes, name="node")
