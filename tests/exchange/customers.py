@@ -11,6 +11,7 @@ from cache.app import AppCache
 from cache.coalesce import Coalescer
 from cache.memory import MemorySharedCache
 from config.model import Freshness, Service
+from core.adapter import Connection
 from core.bus import Reader, Subscription
 from core.cache import SharedCache
 from core.clock import epoch_ms
@@ -65,7 +66,7 @@ class Sales:
 class Platform:
     """The parts of one node that serve customers."""
 
-    sales: Sales
+    sales: Any  # the connection
     mirror: SqlMirror
     journal: SqlJournal
     bus: EmbeddedTransport
@@ -83,7 +84,7 @@ def make_tiers(shared: SharedCache | None = None) -> Tiers:
 
 
 @asynccontextmanager
-async def customers_on(folder: Path, sales: Sales, *, source_reads: bool = False) -> AsyncIterator[Platform]:
+async def customers_on(folder: Path, sales: Connection, *, source_reads: bool = False) -> AsyncIterator[Platform]:
     """25 mirrored customers and their services, on the files of `folder`."""
     database, bus = await open_sqlite(folder / "platform.db"), EmbeddedTransport(folder / "bus.db")
     await bus.open()

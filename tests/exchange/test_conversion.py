@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from core.errors import InvalidInput
 from core.records import Rows
-from core.schema import Dataset, Field
+from core.schema import Dataset, Field, Value
 from exchange.conversion import Conversion
 
 PEOPLE = Dataset(
@@ -41,7 +41,7 @@ def test_a_column_that_is_missing_is_the_declarations_fault() -> None:
 
 def test_the_cursor_is_the_greatest_value_of_its_field() -> None:
     conversion = Conversion(PEOPLE)
-    rows = [[1, "a", None, "2024-05-10T08:30:00"], [2, "b", None, None], [3, "c", None, "2024-05-10T08:30:00.5"]]
+    rows: list[list[Value]] = [[1, "a", None, "2024-05-10T08:30:00"], [2, "b", None, None], [3, "c", None, "2024-05-10T08:30:00.5"]]
     assert conversion.cursor(rows) == {"value": "2024-05-10T08:30:00.5"}
     assert conversion.cursor([rows[1]]) is None
     assert conversion.cursor([]) is None
