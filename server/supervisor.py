@@ -43,6 +43,8 @@ class _Process:
         self.is_ending = False
 
     async def start(self) -> None:
+        if self.is_ending:
+            return  # the node was told to end while it waited to start this anew
         self.process = await asyncio.create_subprocess_exec(
             *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=lean_environment()
         )
@@ -82,8 +84,6 @@ class _Process:
                 pause_s = _FIRST_PAUSE_S
             banner.say(f"{self.name} ended (status {status}); started again in {pause_s:g} s")
             await asyncio.sleep(pause_s)
-            if self.is_ending:
-                return  # the node was told to end meanwhile
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             await self.start()
 
