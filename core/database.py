@@ -26,8 +26,10 @@ class Dialect(Protocol):
         """The column type for `key` (≤ 190 characters, comparable byte by byte), `text`, `integer`, `real` or `blob`."""
         ...
 
-    def upsert(self, table: str, columns: Sequence[str], key: Sequence[str], *, newer: str | None = None, stamp: str = "") -> str:
-        """One statement with a `?` per column: insert, or on a known key set the other columns.
+    def upsert(
+        self, table: str, columns: Sequence[str], key: Sequence[str], *, newer: str | None = None, stamp: str = "", rows: int = 1
+    ) -> str:
+        """A statement with a `?` for each column of each of `rows`: insert, or on a known key set the other columns.
 
         With `newer` (a column name) a known row is changed only where the given value of that column is not smaller and a column
         other than it and `stamp` really differs: a replay changes nothing.
@@ -50,6 +52,12 @@ class Session(Protocol):
 
     async def executemany(self, sql: str, rows: Sequence[Params]) -> int:
         """Number of rows changed in all."""
+        ...
+
+    async def upsert(
+        self, table: str, columns: Sequence[str], key: Sequence[str], rows: Sequence[Params], *, newer: str, stamp: str
+    ) -> None:
+        """Many rows by `Dialect.upsert`, the way that is fastest on this database."""
         ...
 
 

@@ -17,7 +17,7 @@ ColumnConverter = Callable[[Sequence[Any]], Sequence[Value] | None]
 _NONE = type(None)
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1
 _ODD_DECIMAL = ("E", "N", "I")  # an exponent, NaN, Infinity: not plain notation
-_PLAIN_DECIMALS = re.compile(r"-?\d{1,60}(\.\d{1,60})?(,-?\d{1,60}(\.\d{1,60})?)*", re.ASCII)
+_PLAIN_DECIMALS = re.compile(r"-?(0|[1-9]\d{0,59})(\.\d{1,60})?(,-?(0|[1-9]\d{0,59})(\.\d{1,60})?)*", re.ASCII)
 
 
 def _types(values: Sequence[Any]) -> set[type]:

@@ -134,7 +134,6 @@ class SqlMirror:
     async def _write(self, session: Session, table: _Table, changes: ChangeSet, before: int) -> None:
         """A deletion is an upsert of key and mark: a row not seen yet leaves its mark too, against older news of it."""
         columns = (*changes.fields, _VERSION, _OBSERVED, _DELETED)
-        sql = self._database.dialect.upsert(table.name, columns, table.dataset.key, newer=_OBSERVED, stamp=_VERSION)
         stores = [(i, s) for i, c in enumerate(changes.fields) if (s := _stored(table.dataset.field(c).type))]
         rows: list[Any] = changes.rows
         if stores:
@@ -144,7 +143,8 @@ class SqlMirror:
                     if row[position] is not None:
                         row[position] = store(row[position])
         observed, is_deleted = changes.observed_ms, int(changes.op == "delete")
-        await session.executemany(sql, [(*row, before + i, observed, is_deleted) for i, row in enumerate(rows, 1)])
+        stamped = [(*row, before + i, observed, is_deleted) for i, row in enumerate(rows, 1)]
+        await session.upsert(table.name, columns, table.dataset.key, stamped, newer=_OBSERVED, stamp=_VERSION)
 
     async def _synced(self, name: str) -> int:
         rows = await self._database.query(f"SELECT synced FROM {_STATE} WHERE name = ?", (name,))  # noqa: S608

