@@ -2,10 +2,17 @@
 
 import re
 import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+import httpx
 import pytest
 
 from config.settings import load_settings
+from tests.servers.ports import free_port
 from tools.source_tree import PACKAGES, ROOT
 
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -84,3 +91,56 @@ def test_it_is_labelled(name: str) -> None:
 def test_the_checkout_s_own_state_stays_outside() -> None:
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
     assert {".git", ".venv", "data", "tests"} <= set(ignored)
+
+
+@pytest.fixture
+def laid_out(tmp_path: Path) -> Path:
+    """What the image holds, in a folder: the copied files, and a `.venv` with the same libraries."""
+    folder = tmp_path / "zhiyun"
+    for rest in arguments(BUILD, "COPY"):
+        *sources, target = rest.split()
+        for source in sources:
+            place = folder / (source if target in (".", "./") else target)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, place, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(ROOT / source, place)
+    (folder / ".venv").symlink_to(sys.prefix)
+    return folder
+
+
+@pytest.mark.slow
+def test_what_is_copied_is_enough_to_run_a_node(laid_out: Path, tmp_path: Path) -> None:
+    data, http, console = tmp_path / "data", f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    data.mkdir()
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "ZHIYUN_DATA_DIR": str(data),
+        "ZHIYUN_HTTP": http,
+        "ZHIYUN_CONSOLE": console,
+    }
+    launcher = str(laid_out / "zhiyun")
+    with (tmp_path / "log").open("w") as log:
+        node = subprocess.Popen([launcher, "up"], cwd=data, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    with node:
+        try:
+            answers = [_answer(f"http://{address}/{path}") for address, path in ((http, "healthz"), (console, "login"))]
+            checked = subprocess.run([launcher, "doctor"], cwd=data, env=environment, capture_output=True, text=True, check=False)
+        finally:
+            node.terminate()
+        assert node.wait(timeout=30) == 0
+    assert answers == [200, 200]
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def _answer(url: str) -> int:
+    """The status, as soon as there is one."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            return httpx.get(url).status_code
+        except httpx.TransportError:
+            time.sleep(0.1)
+    return 0
