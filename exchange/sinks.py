@@ -4,7 +4,7 @@ import msgspec
 
 from core.bus import Envelope, Transport
 from core.clock import epoch_ms
-from core.errors import InvalidInput
+from core.errors import InvalidInput, NotFound, Unavailable
 from core.ids import new_id
 from core.records import ChangeSet
 from core.stores import Mirror
@@ -48,6 +48,10 @@ class MirrorSink:
 
     async def __call__(self, envelope: Envelope) -> None:
         changes = change_set(envelope)
-        applied = await self._mirror.apply(changes)
+        try:
+            applied = await self._mirror.apply(changes)
+        except NotFound as error:
+            # Another node has declared it and this one has not reloaded yet: to bury its rows now would lose them.
+            raise Unavailable(f"{error.detail} on this node yet") from error
         if applied.changed or not changes.rows:
             await self._bus.publish([changed(changes.dataset, applied.version, node=self._node)], channel="control")

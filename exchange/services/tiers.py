@@ -71,7 +71,11 @@ class Tiers:
         except TimeoutError:
             raise DeadlineExceeded("the data could not be had within the request's time") from None
         # A change may have been announced while we read: what was read before it must not be kept behind it.
-        if freshness.app_s > 0 and self._is_fresh(kept, freshness) and self._generations.get(tag, 0) == generation:
+        if (
+            freshness.app_s > 0
+            and _is_fresh(kept, max(freshness.cache_s, freshness.app_s))
+            and self._generations.get(tag, 0) == generation
+        ):
             size = len(kept.body) + len(full_key)
             self._app.set(full_key, kept, size=size, ttl_s=freshness.app_s, tags=(tag,))
         return kept.answer(tier)
@@ -79,7 +83,7 @@ class Tiers:
     async def _below(self, key: str, load: Loader, freshness: Freshness) -> tuple[Kept, Tier]:
         found = await self._shared.get(key) if freshness.cache_s > 0 else None
         old = _decoded(found)
-        if old is not None and self._is_fresh(old, freshness):
+        if old is not None and _is_fresh(old, freshness.cache_s):
             return old, "cache"
         try:
             kept = msgspec.structs.replace(await load(), kept_ms=epoch_ms())
@@ -97,9 +101,9 @@ class Tiers:
         except PlatformError:
             return  # the shared cache is down: its health check says so; the answer is as good without it
 
-    @staticmethod
-    def _is_fresh(kept: Kept, freshness: Freshness) -> bool:
-        return epoch_ms() - kept.kept_ms <= max(freshness.cache_s, freshness.app_s) * 1000
+
+def _is_fresh(kept: Kept, seconds: float) -> bool:
+    return epoch_ms() - kept.kept_ms <= seconds * 1000
 
 
 def _decoded(found: bytes | None) -> Kept | None:

@@ -5,7 +5,9 @@ The steps are journaled: accepted (durable, before anything is sent) → applied
 What a crash leaves is finished by `Completion.recover`.
 """
 
+import asyncio
 import hashlib
+import time
 from typing import Any
 
 import msgspec
@@ -34,6 +36,7 @@ from core.stores import Journal, JournalEntry, Mirror
 from exchange.conversion import Conversion
 from exchange.intake import envelope_for
 from exchange.jobs import Connections
+from exchange.services.key_locks import KeyLocks
 from exchange.services.keys import parse_key
 from exchange.services.records import RecordService, etag_of
 from exchange.services.tiers import Tiers
@@ -136,6 +139,7 @@ class WriteService:
         self._mirror = mirror
         self._tiers = tiers
         self._under_way: set[str] = set()
+        self._locks = KeyLocks()
         self.get = reader.get
         self.query = reader.query
         self.changes = reader.changes
@@ -154,6 +158,14 @@ class WriteService:
             step="accepted",
             at_ms=epoch_ms(),
         )
+        try:
+            async with asyncio.timeout(caller.deadline - time.monotonic()) as waiting, self._locks.hold(write.key):
+                waiting.reschedule(None)  # only the wait is bounded: a write that has begun is never cut off
+                return await self._take(entry, write)
+        except TimeoutError:
+            raise Unavailable("earlier writes of this record are still under way; nothing was done", code="write_queued") from None
+
+    async def _take(self, entry: JournalEntry, write: Write) -> Answer:
         known = await self._accept(entry, write)
         if known.fingerprint != entry.fingerprint:
             raise Conflict("this Idempotency-Key was used for another request", code="idempotency_key_reused")
@@ -227,7 +239,8 @@ async def recover(journal: Journal, completions: dict[str, Completion], *, older
     for entry in await journal.open(older_than_ms=older_than_ms):
         completion = completions.get(entry.service)
         if completion is None:
-            await journal.advance(entry.id, "refused", answer=b"the service no longer exists")
+            if entry.step == "accepted":  # an applied one stays open: the source has it, and the service may come back
+                await journal.advance(entry.id, "refused", answer=b"the service no longer exists")
             continue
         try:
             await completion.finish(entry)
