@@ -1,10 +1,11 @@
 """All commands put together. Modules import heavy libraries inside their commands: help must be instant."""
 
-from cli import apps, audit, bus, credentials, doctor, documents, jobs, login, quarantine, resources, up, users
+from cli import apps, audit, bus, credentials, demo, doctor, documents, jobs, login, quarantine, resources, up, users
 from cli.terminal import group
 
 app = group("Zhiyun 智云, an open data platform: start a node, and manage it. 启动节点与管理平台。")
 up.add(app)
+demo.add(app)
 documents.add(app)
 doctor.add(app)
 login.add(app)

@@ -38,6 +38,7 @@ async def serve_console(
         sources=sources,
         quarantine_replay=replay,
         parts=parts,
+        adapters=parts.adapters,
         gateway_url=parts.settings.public_url,
         version=VERSION,
     )
