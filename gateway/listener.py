@@ -72,9 +72,14 @@ class Listener:
         """Drain: stop accepting, end the streams, let the requests under way finish, close."""
         for site in list(self._runner.sites):
             await site.stop()
-        for stream in self._streams:
-            stream.reschedule(0)  # its reader comes again with Last-Event-ID, to a node that stays
+        self.end_streams()
         await self._runner.cleanup()
+
+    def end_streams(self) -> None:
+        """End every open stream properly. Its reader comes again with Last-Event-ID, and is asked again who it is."""
+        for stream in self._streams:
+            stream.reschedule(0)
+        self._streams.clear()
 
     async def _serve(self, raw: web.BaseRequest) -> web.StreamResponse:
         started = time.perf_counter()

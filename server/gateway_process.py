@@ -42,10 +42,11 @@ class _Worker:
         self.gateway.swap(compose(snapshot, made.services, self._parts.limits))
         self.revision = snapshot.revision
 
-    async def follow(self, watcher: SnapshotWatcher) -> None:
+    async def follow(self, watcher: SnapshotWatcher, listener: Listener) -> None:
         async for snapshot in watcher.changes():
             try:
                 await self.load(snapshot)
+                listener.end_streams()  # they were allowed by the snapshot before: an app may have lost its right since
             except PlatformError as error:
                 _log.error("a snapshot was refused, the old one stays", revision=snapshot.revision, detail=error.detail)
 
@@ -73,7 +74,7 @@ async def main(child: Child) -> None:
     listener = Listener(worker.gateway, traffic.observe, drain_s=child.settings.drain_s)
     await listener.start(child.settings.http.host, child.settings.http.port)
     child.stack.push_async_callback(listener.close)
-    child.tasks.keep(lambda: worker.follow(watcher), name="snapshot")
+    child.tasks.keep(lambda: worker.follow(watcher, listener), name="snapshot")
     child.tasks.keep(lambda: _announce(control, worker.tiers), name="invalidation")
     child.tasks.keep(lambda: beat(parts, "gateway", lambda: worker.revision, traffic), name="heartbeat")
     child.tell("ready", port=listener.port)

@@ -265,7 +265,10 @@ def main() -> int:
                 http = claim(http, "--http")
             if "back-office" in settings.roles:
                 console = claim(console, "--console")
-            settings = msgspec.structs.replace(settings, http=http, console=console)
+            public_url = settings.public_url
+            if settings.http.port == 0 and public_url.endswith(":0"):  # worked out from an address whose port was open
+                public_url = f"{public_url.removesuffix(':0')}:{http.port}"
+            settings = msgspec.structs.replace(settings, http=http, console=console, public_url=public_url)
             return asyncio.run(Node(settings, sample="--sample" in sys.argv).run())
     except PlatformError as error:
         print(f"zhiyun: {error.detail}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""One node for all tests that only read, and nodes of their own for those that break things. All on one test worker."""
+"""One node for all tests that only read, and nodes of their own for those that break things."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,12 +12,16 @@ from tests.system.node import Node, settings_for
 NodeMaker = Callable[..., Node]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a node run on one test worker; those that use RabbitMQ are grouped by tests/conftest.py."""
     for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.slow)
-            if not any(mark.name == "xdist_group" for mark in item.iter_markers()):
-                item.add_marker(pytest.mark.xdist_group("system"))
+        if Path(__file__).parent not in item.path.parents:
+            continue
+        item.add_marker(pytest.mark.slow)
+        fixtures = getattr(item, "fixturenames", ())
+        if "rabbitmq_server" not in fixtures:
+            item.add_marker(pytest.mark.xdist_group("node" if "node" in fixtures else item.path.stem))
 
 
 @pytest.fixture(scope="session")

@@ -60,11 +60,29 @@ def test_a_credential_that_is_revoked_and_an_app_that_is_disabled_are_refused(no
     pytest.fail(f"refused only after {', '.join(f'{each:.2f} s' for each in taken)}")
 
 
+@pytest.mark.req("0.37")
+def test_an_open_stream_does_not_outlive_the_right_to_it(node: Node) -> None:
+    accept = {"Accept": "text/event-stream"}
+    with node.operator() as operator:
+        name, login = _new_app(operator)
+        _wait_for(node, login)
+        with node.app(login) as app:
+            time.sleep(0.5)  # the change that made the app has reached the gateway
+            with app.stream("GET", "/v1/customers/changes?limit=1", headers=accept) as feed:
+                lines = feed.iter_lines()
+                assert next(lines).startswith("id: ")
+                operator.patch(f"/apps/{name}", json={"enabled": False})
+                started = time.monotonic()
+                assert list(lines), "it ends as a whole answer"
+                assert time.monotonic() - started < 5
+            assert app.get("/v1/customers/changes", headers=accept).json()["code"] == "app_disabled"
+
+
 @pytest.mark.req("0.45")
 def test_an_app_may_do_what_it_was_granted_and_no_more(node: Node) -> None:
     with node.operator() as operator:
         name, login = _new_app(operator)
-        eventually("the new app is known", lambda: _token(node, login).status_code == 200, within_s=5)
+        _wait_for(node, login)
         with node.app(login) as app:
             assert app.get("/v1/customers/K0000001").status_code == 200
             assert app.get("/v1/members").json()["code"] == "scope_missing"

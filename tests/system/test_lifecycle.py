@@ -1,12 +1,15 @@
 """What a node survives, how it ends, and what it refuses at the start."""
 
 import os
+import re
 import signal
 import threading
 from typing import Any
 
+import httpx
 import pytest
 
+from config.address import Address
 from tests.system.conftest import NodeMaker
 from tests.system.node import Node, changed, eventually, run_once, runs
 
@@ -98,6 +101,13 @@ def test_both_signals_drain_end_with_0_and_leave_nothing(own_node: Node) -> None
     assert own_node.processes() == {}
     assert "was killed" not in own_node.output()
     own_node.start()
+
+
+def test_port_0_takes_a_free_one_and_tells_it(make_node: NodeMaker) -> None:
+    node = make_node(is_sample=False, http=Address("127.0.0.1", 0), public_url="http://127.0.0.1:0").start()
+    found = re.search(r"Gateway \S+ +(http://127\.0\.0\.1:\d+)", node.output())
+    assert found is not None
+    assert httpx.get(f"{found[1]}/healthz").text == "ok\n"
 
 
 def test_a_node_that_is_told_to_end_while_it_restarts_a_child_ends(make_node: NodeMaker) -> None:
