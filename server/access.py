@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from core.secret import Secret
 from registry.credentials import Credentials
 from registry.registry import Registry
 from registry.tokens import SigningKeys
@@ -36,10 +37,13 @@ async def open_access(parts: Parts) -> Access:
 
 
 async def _write_token(parts: Parts, users: Users) -> None:
-    """For `zhiyun` commands of whoever may read the data folder; renewed at each start."""
-    token = await users.issue_token(FIRST_OPERATOR, ttl_s=_TOKEN_S)
+    """For `zhiyun` commands of whoever may read the data folder; renewed at each start, and the one before ends."""
     folder = parts.settings.data_dir
-    _write(folder / "operator.token", token.reveal().encode())
+    path = folder / "operator.token"
+    if path.exists():
+        await users.logout(Secret(path.read_text().strip()))
+    token = await users.issue_token(FIRST_OPERATOR, ttl_s=_TOKEN_S)
+    _write(path, token.reveal().encode())
     facts = {"console": f"http://{parts.settings.console}", "gateway": parts.settings.public_url}
     _write(folder / "node.json", msgspec.json.encode(facts))
 

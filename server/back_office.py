@@ -27,11 +27,12 @@ from server.access import Access, open_access
 from server.child import Child
 from server.data_services import make_services, make_tiers, prepare_mirror
 from server.heartbeat import beat
-from server.parts import Parts, open_parts
+from server.parts import BACK_OFFICE, Parts, open_parts
 from server.sample import apply_sample
 from server.sources import SourcePool
 
 _log = structlog.get_logger("server.back_office")
+MIRROR = "mirror"  # the subscription that keeps the mirror
 _RECOVER_EVERY_S = 5.0
 _KEEP_JOURNAL_MS = 24 * 3600 * 1000
 _FIRST_LOAD_S = 60.0
@@ -85,7 +86,7 @@ class _Office:
 
 
 async def main(child: Child) -> None:
-    parts = await open_parts(child.settings, child.stack, role="back-office")
+    parts = await open_parts(child.settings, child.stack, role=BACK_OFFICE)
     office = _Office(parts, child)
     child.stack.push_async_callback(office.pool.close)
     access = await open_access(parts)
@@ -93,7 +94,7 @@ async def main(child: Child) -> None:
     file = SnapshotFile(child.settings.data_dir / "snapshot-back-office.sealed", parts.vault)
     watcher = SnapshotWatcher(parts.resources, file, parts.vault, parts.adapters)
     draining = Draining()
-    mirror = await parts.bus.subscribe(Subscription(name="mirror", pattern="#", max_attempts=10))
+    mirror = await parts.bus.subscribe(Subscription(name=MIRROR, pattern="#", max_attempts=10))
     await office.load(await watcher.current())
     sink = MirrorSink(parts.mirror, parts.bus, node=parts.node)
     delivery = child.tasks.keep(lambda: deliver(mirror, sink, draining=draining), name="mirror")
@@ -119,7 +120,7 @@ async def _sample(child: Child, parts: Parts, access: Access) -> object:
 
 
 async def _tell_first_load(child: Child, office: _Office) -> None:
-    """Progress of the first runs to the supervisor, which shows them; ends when every job has run once."""
+    """Progress of the first runs to the supervisor, which shows it; ends when each job has run once and all is mirrored."""
     until = time.monotonic() + _FIRST_LOAD_S
     wanted = set(office.snapshot.platform.jobs) if office.snapshot else set()
     told: dict[str, tuple[str, int]] = {}
@@ -131,7 +132,8 @@ async def _tell_first_load(child: Child, office: _Office) -> None:
                 child.tell(
                     "job", job=job, state=run.state, rows=run.rows, bad=run.bad_rows, expected=run.expected, reason=run.reason
                 )
-        if all(job in runs and runs[job].state != "running" for job in wanted):
+        have_ended = all(job in runs and runs[job].state != "running" for job in wanted)
+        if have_ended and not (await office.parts.bus.depth()).get(MIRROR):
             break
         await asyncio.sleep(0.2)
     child.tell("loaded")

@@ -12,7 +12,7 @@ from exchange.services.live import LiveService
 from exchange.services.records import RecordService
 from exchange.services.tiers import Tiers
 from exchange.services.writes import Completion, WriteService
-from server.parts import Parts
+from server.parts import Parts, unless_down
 from server.sources import SourcePool
 
 APP_CACHE_BYTES = 32 << 20
@@ -32,12 +32,12 @@ def make_tiers(parts: Parts) -> Tiers:
     return Tiers(AppCache(max_bytes=APP_CACHE_BYTES, max_entries=APP_CACHE_ENTRIES), parts.cache, Coalescer())
 
 
-async def prepare_mirror(platform: Platform, parts: Parts) -> None:
+async def prepare_mirror(platform: Platform, parts: Parts, *, may_be_down: bool = False) -> None:
     """A mirror table for each dataset that a job or a service uses."""
     datasets = datasets_of(platform)
     used = {job.dataset for job in platform.jobs.values()} | {s.dataset for s in platform.services.values() if s.dataset}
     for name in sorted(used):
-        await parts.mirror.prepare(name, datasets[name])
+        await unless_down(parts.mirror.prepare(name, datasets[name]), may_be_down=may_be_down)
 
 
 def make_services(platform: Platform, parts: Parts, pool: SourcePool, tiers: Tiers) -> DataServices:

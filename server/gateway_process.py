@@ -36,7 +36,7 @@ class _Worker:
 
     async def load(self, snapshot: Snapshot) -> None:
         """Build everything for the new snapshot, then swap. Requests that have begun end on the old one."""
-        await prepare_mirror(snapshot.platform, self._parts)
+        await prepare_mirror(snapshot.platform, self._parts, may_be_down=True)
         self.pool.reload(snapshot.platform)
         made = make_services(snapshot.platform, self._parts, self.pool, self.tiers)
         self.gateway.swap(compose(snapshot, made.services, self._parts.limits))

@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from adapters.loader import load_adapters
 from bus.embedded import EmbeddedTransport
 from cache.limiter_memory import MemoryLimiter
@@ -31,7 +33,9 @@ from storage.mysql import open_mysql
 from storage.quarantine import SqlQuarantine
 from storage.sqlite import open_sqlite
 
+BACK_OFFICE = "back-office"
 _EMBEDDED_CACHE_BYTES = 32 << 20
+_log = structlog.get_logger("server.parts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,8 @@ async def open_parts(settings: Settings, stack: AsyncExitStack, *, role: str) ->
     assert settings.master_key is not None
     cache, limits = _cache_and_limits(settings, stack)
     _writable(settings.data_dir)
-    database, mirror_database = await _databases(settings, stack)
+    is_office = role == BACK_OFFICE
+    database, mirror_database = await _databases(settings, stack, connects=is_office)
     node = node_name(settings.data_dir, role)
     parts = Parts(
         settings=settings,
@@ -108,8 +113,18 @@ async def open_parts(settings: Settings, stack: AsyncExitStack, *, role: str) ->
         limits=limits,
     )
     for store in (parts.job_states, parts.quarantine, parts.journal):
-        await store.prepare()
+        await unless_down(store.prepare(), may_be_down=not is_office)
     return parts
+
+
+async def unless_down(work: Awaitable[object], *, may_be_down: bool) -> None:
+    """A gateway starts from its last snapshot while the database is down (DESIGN §2); the back office made the tables before."""
+    try:
+        await work
+    except Unavailable as error:
+        if not may_be_down:
+            raise
+        _log.warning("starting without the database", detail=error.detail)
 
 
 def _writable(folder: Path) -> None:
@@ -123,11 +138,11 @@ def _writable(folder: Path) -> None:
         raise Unavailable(text, code="data_dir") from error
 
 
-async def _databases(settings: Settings, stack: AsyncExitStack) -> tuple[Database, Database]:
+async def _databases(settings: Settings, stack: AsyncExitStack, *, connects: bool) -> tuple[Database, Database]:
     """Registry and mirror apart in two files, so that a full load never makes an operator wait; together on MySQL."""
     address = settings.database.reveal()
     if address != "sqlite":
-        shared = await open_mysql(address)
+        shared = await open_mysql(address, connects=connects)
         stack.push_async_callback(shared.close)
         return shared, shared
     opened = []

@@ -256,6 +256,7 @@ def lock(settings: Settings) -> IO[str]:
 
 def main() -> int:
     """Settings from the environment variable that `zhiyun up` sets; they go no further than to the children's input."""
+    os.umask(0o077)  # what a node writes holds people's data
     try:
         settings = from_json(os.environ.pop("ZHIYUN_SETTINGS_JSON", ""))
         with lock(settings):

@@ -66,6 +66,10 @@ class SqlMirror:
         q = dialect.quote
         key_kinds = {column: "integer" if dataset.field(column).type == "integer" else "key" for column in dataset.key}
         kinds = {c: key_kinds.get(c) or _KINDS.get(dataset.field(c).type, "text") for c in dataset.columns}
+        columns = ", ".join(map(q, (*dataset.columns, _VERSION, _OBSERVED, _DELETED)))
+        restores = tuple((c, r) for c in dataset.columns if (r := _restored(dataset.field(c).type)))
+        # Known from here on, even where the database is down now: a gateway that starts then serves when it is back.
+        self._tables[name] = _Table(table, dataset, f"SELECT {columns} FROM {q(table)}", restores)  # noqa: S608
         async with self._database.transaction() as session:
             await self._make_state(session, name)
             await session.execute(
@@ -78,9 +82,6 @@ class SqlMirror:
                 await session.execute(f"ALTER TABLE {q(table)} ADD COLUMN {q(column)} {dialect.column(kinds[column])}")
             for column in (*dataset.indexes, _VERSION):
                 await session.execute(dialect.index(table, column, kinds.get(column, "integer")))
-        columns = ", ".join(map(q, (*dataset.columns, _VERSION, _OBSERVED, _DELETED)))
-        restores = tuple((c, r) for c in dataset.columns if (r := _restored(dataset.field(c).type)))
-        self._tables[name] = _Table(table, dataset, f"SELECT {columns} FROM {q(table)}", restores)  # noqa: S608
 
     async def _make_state(self, session: Session, dataset: str) -> None:
         """One row counts versions over all datasets, one a dataset keeps its last version and synchronisation."""

@@ -162,7 +162,7 @@ class MysqlDatabase:
         await self._pool.wait_closed()
 
 
-async def open_mysql(url: str) -> MysqlDatabase:
+async def open_mysql(url: str, *, connects: bool = True) -> MysqlDatabase:
     """`mysql://user:password@host:port/database`. Raises ConfigError for a bad address or login, NotConnected if unreachable."""
     import aiomysql
     import pymysql
@@ -181,7 +181,7 @@ async def open_mysql(url: str) -> MysqlDatabase:
             user=unquote(parts.username or ""),
             password=unquote(parts.password or ""),
             db=name,
-            minsize=1,
+            minsize=int(connects),
             maxsize=_POOL,
             autocommit=True,
             charset="utf8mb4",
