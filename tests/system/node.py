@@ -128,11 +128,6 @@ class Node:
         """The id of the child that runs this module."""
         return next(pid for pid, command in self.processes().items() if f"server.lean\0{module}" in command)
 
-    def source(self, name: str, sql: str, *parameters: object) -> list[Any]:
-        """A statement on one of the estate's own databases, as somebody at that system would make it."""
-        with closing(sqlite3.connect(self.folder / "estate" / "data" / f"{name}.db", timeout=10)) as connection, connection:
-            return connection.execute(sql, parameters).fetchall()
-
     @contextmanager
     def operator(self) -> Iterator[httpx.Client]:
         """The management API, as the local command line calls it."""
@@ -141,25 +136,33 @@ class Node:
         with httpx.Client(base_url=f"http://{self.settings.console}/api/v1", headers=headers, timeout=20) as client:
             yield client
 
-    def credential(self) -> tuple[str, str]:
-        """AppKey and AppSecret of the sample's app, as printed."""
-        found = re.search(r"AppKey (\S+)\s+AppSecret (\S+)", self.output())
-        assert found is not None
-        return found[1], found[2]
-
     @contextmanager
     def app(self, login: tuple[str, str] | None = None) -> Iterator[httpx.Client]:
         """The gateway, as the sample's app (or another) calls it, with a fresh token."""
         with httpx.Client(base_url=f"http://{self.settings.http}", timeout=20) as client:
-            answer = client.post("/oauth2/token", auth=login or self.credential(), data={"grant_type": "client_credentials"})
+            answer = client.post("/oauth2/token", auth=login or credential_of(self), data={"grant_type": "client_credentials"})
             assert answer.status_code == 200, answer.text
             client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
             yield client
 
-    def manifest(self) -> dict[str, int]:
-        """How many rows the estate was made with."""
-        text = (self.folder / "estate" / "data" / "manifest.json").read_text()
-        return dict(json.loads(text)["counts"])
+
+def at_source(node: Node, name: str, sql: str, *parameters: object) -> list[Any]:
+    """A statement on one of the estate's own databases, as somebody at that system would make it."""
+    with closing(sqlite3.connect(node.folder / "estate" / "data" / f"{name}.db", timeout=10)) as connection, connection:
+        return connection.execute(sql, parameters).fetchall()
+
+
+def credential_of(node: Node) -> tuple[str, str]:
+    """AppKey and AppSecret of the sample's app, as printed."""
+    found = re.search(r"AppKey (\S+)\s+AppSecret (\S+)", node.output())
+    assert found is not None
+    return found[1], found[2]
+
+
+def manifest_of(node: Node) -> dict[str, int]:
+    """How many rows the estate was made with."""
+    text = (node.folder / "estate" / "data" / "manifest.json").read_text()
+    return dict(json.loads(text)["counts"])
 
 
 def _member(pid: int, group: int) -> str | None:

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import httpx
 
-from tests.system.node import Node, count, eventually
+from tests.system.node import Node, at_source, count, eventually
 
 SERVICES: dict[str, tuple[str, str, str]] = {
     "customers": ("sales", "SELECT count(*) FROM Customer", "sales.customers"),
@@ -34,7 +34,7 @@ def everything_adds_up(node: Node) -> dict[str, tuple[int, int, int]]:
         for service, (system, sql, dataset) in SERVICES.items():
 
             def tally(service: str = service, system: str = system, sql: str = sql, dataset: str = dataset) -> Any:
-                ((rows,),) = node.source(system, sql)
+                ((rows,),) = at_source(node, system, sql)
                 seen, bad = count(app, service), len(quarantined(operator, dataset))
                 return (seen, bad, rows) if seen + bad == rows else None
 
@@ -69,7 +69,7 @@ def a_write_is_seen_everywhere(node: Node, customer: str) -> None:
         assert answers[0].json() == answers[1].json()
         assert app.get(f"/v1/customers/{customer}").json()["status"] == status
         if node.settings.sample_sqlserver is None:
-            assert node.source("sales", "SELECT Status FROM Customer WHERE CustomerID = ?", customer) == [(status,)]
+            assert at_source(node, "sales", "SELECT Status FROM Customer WHERE CustomerID = ?", customer) == [(status,)]
         feed = app.get("/v1/customers/changes", params={"since": before["last_version"], "wait": 5, "limit": 1000}).json()
         mine = [item for item in feed["data"] if item["record"]["customer_id"] == customer]
         assert [item["record"]["status"] for item in mine] == [status]
@@ -77,7 +77,7 @@ def a_write_is_seen_everywhere(node: Node, customer: str) -> None:
 
 def points_are_live(node: Node) -> None:
     with node.app() as app:
-        ((points,),) = node.source("member", "SELECT points FROM member WHERE member_id = 'M00000002'")
+        ((points,),) = at_source(node, "member", "SELECT points FROM member WHERE member_id = 'M00000002'")
         first = app.get("/v1/member-points/M00000002")
         assert first.status_code == 200, first.text
         assert str(points) in first.text

@@ -11,7 +11,7 @@ import pytest
 
 from config.address import Address
 from tests.system.conftest import NodeMaker
-from tests.system.node import Node, changed, eventually, run_once, runs
+from tests.system.node import Node, changed, credential_of, eventually, manifest_of, run_once, runs
 
 
 def _refused(node: Node) -> str:
@@ -47,12 +47,12 @@ def test_a_killed_back_office_comes_back_while_the_gateway_serves_on(own_node: N
 @pytest.mark.req("0.41")
 @pytest.mark.req("1.08")
 def test_a_node_that_lost_its_power_goes_on_where_it_stood(own_node: Node) -> None:
-    login = own_node.credential()
+    login = credential_of(own_node)
     with own_node.operator() as operator:
         before = {run["batch_id"]: run for run in operator.get("/runs?limit=1000").json()["items"]}
     own_node.kill()
     own_node.start()
-    assert own_node.credential() == login
+    assert credential_of(own_node) == login
     assert "password shown at the first start" in own_node.output(), "made once"
     with own_node.app(login) as app, own_node.operator() as operator:
         assert app.get("/v1/customers/K0000001").status_code == 200
@@ -62,7 +62,7 @@ def test_a_node_that_lost_its_power_goes_on_where_it_stood(own_node: Node) -> No
         assert {run["batch_id"] for run in after} >= set(before), "the sync log is kept"
         assert min(run["batch_id"] for run in fresh) > max(before), "numbers go on"
         assert "tickets-history" not in {run["job"] for run in fresh}, "what is done once is not done again"
-        assert sum(run["rows"] for run in fresh if run["job"] == "customers") < own_node.manifest()["customers"] / 10
+        assert sum(run["rows"] for run in fresh if run["job"] == "customers") < manifest_of(own_node)["customers"] / 10
 
 
 def test_a_second_node_on_the_same_folder_or_ports_is_refused(own_node: Node, make_node: NodeMaker) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.servers.ports import free_port
 from tests.system.conftest import NodeMaker
-from tests.system.node import Node, eventually, run_once, runs
+from tests.system.node import Node, at_source, eventually, run_once, runs
 
 ROWS = 40_000
 
@@ -52,7 +52,7 @@ def test_a_full_load_cut_off_twice_by_kill_9_ends_complete(make_node: NodeMaker)
     node.wait_for("is ready")
 
     def equals() -> bool:
-        ((rows,),) = node.source("sales", "SELECT count(*) FROM FollowUp")
+        ((rows,),) = at_source(node, "sales", "SELECT count(*) FROM FollowUp")
         return _mirrored(node) == int(rows)
 
     with node.operator() as operator:

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.system import story
-from tests.system.node import Node, eventually, run_once, runs
+from tests.system.node import Node, at_source, eventually, manifest_of, run_once, runs
 
 
 @pytest.mark.req("0.41")
@@ -14,7 +14,7 @@ from tests.system.node import Node, eventually, run_once, runs
 @pytest.mark.req("0.22–0.25")
 def test_every_row_of_the_six_systems_is_in_the_mirror_or_in_quarantine(node: Node) -> None:
     found = story.everything_adds_up(node)
-    made = node.manifest()
+    made = manifest_of(node)
     assert found["customers"] == (made["customers"], 0, made["customers"])
     assert found["members"] == (made["members"], 0, made["members"])
     assert found["behaviours"][1] > 0
@@ -80,11 +80,11 @@ def test_an_event_stream_brings_a_write_as_it_happens(node: Node) -> None:
 
 @pytest.mark.req("0.41")
 def test_what_changes_in_the_estate_arrives_by_itself(node: Node) -> None:
-    made = node.manifest()
+    made = manifest_of(node)
 
     def grown() -> int:
-        ((events,),) = node.source("marketing", "SELECT count(*) FROM event")
-        ((follow_ups,),) = node.source("sales", "SELECT count(*) FROM FollowUp")
+        ((events,),) = at_source(node, "marketing", "SELECT count(*) FROM event")
+        ((follow_ups,),) = at_source(node, "sales", "SELECT count(*) FROM FollowUp")
         return int(events - made["behaviour_events"] + follow_ups - made["follow_ups"])
 
     eventually("the estate's own life added a row", lambda: grown() > 0, within_s=60)
@@ -103,7 +103,7 @@ def test_an_increment_asks_for_what_is_new_only(node: Node) -> None:
     with node.operator() as operator:
         first = runs(operator, "customers")[-1]
         again = run_once(operator, "customers")
-        assert first["rows"] == node.manifest()["customers"]
+        assert first["rows"] == manifest_of(node)["customers"]
         assert again["rows"] < first["rows"] / 10
         assert again["batch_id"].startswith(f"SYNC{time.strftime('%Y%m%d', time.localtime(again['started_ms'] / 1000))}")
 
