@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import full_load, latency
+from benchmarks import bare_server, full_load, latency
 from benchmarks.node import Node, running
 from benchmarks.report import Goal, Measured, Table, main
 
@@ -79,6 +79,8 @@ def _loads(folder: Path, count: int) -> tuple[Table, list[Goal]]:
     goals = []
     with running(folder / "load", sample=False) as node:
         with full_load.sql_server(folder, count) as source:
+            bare = round(full_load.bare_copy(folder, source, count))
+            rows.append(("peer: pyodbc → SQLite by hand, no bus, no conversion, no versions", count, bare))
             rate = round(full_load.load(node, "tds", source, count))
             rows.append(("SQL Server protocol (the sample's server, in Python) → mirror", count, rate))
             goals.append(Goal("full load SQL Server protocol → mirror", "rows/s", 50_000, rate, ">="))
@@ -100,8 +102,15 @@ def _queries(node: Node, count: int) -> tuple[Table, list[Goal]]:
     mirror, tiers = latency.measure(node.http, [ask.format(key, token).encode() for key in keys])
     hot = [ask.format(keys[0], token).encode()] * count
     cached, cached_tiers = latency.measure(node.http, hot)
+    with bare_server.running() as port:
+        bare, _ = latency.measure(port, [b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n"] * count)
     rows: list[tuple[object, ...]] = []
-    for name, seconds, seen in (("mirror", mirror, tiers), ("app cache", cached, cached_tiers)):
+    measured: list[tuple[str, list[float], dict[str, int]]] = [
+        ("mirror", mirror, tiers),
+        ("app cache", cached, cached_tiers),
+        ("peer: bare aiohttp server, 400 bytes", bare, {}),
+    ]
+    for name, seconds, seen in measured:
         p50, p99 = (round(latency.quantile(seconds, share) * 1000, 3) for share in (0.50, 0.99))
         rows.append((name, len(seconds), p50, p99, str(seen)))
     return Table("authenticated GET of one customer (ms)", ("from", "requests", "p50", "p99", "tiers seen"), rows), []
@@ -119,7 +128,7 @@ def _token(node: Node) -> str:
         if answer.status == 200:
             connection.close()
             return str(body["access_token"])
-            time.sleep(0.1)
+        time.sleep(0.1)
     raise RuntimeError("the gateway gave no token within 5 s")
 
 

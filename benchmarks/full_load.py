@@ -1,6 +1,7 @@
 """Rows a second of a full load SQL → bus → mirror through a running node, from the start of the run to the last row mirrored."""
 
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -9,9 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from adapters.sqlserver_driver import OdbcConnection, Settings, load_pyodbc
 from benchmarks import deals
 from benchmarks.node import Node
 from benchmarks.report import ROOT
+from config.types import convert
 
 _END_S = 120.0
 
@@ -52,6 +55,34 @@ def mariadb(folder: Path, count: int) -> Iterator[dict[str, Any] | None]:
 
 def _source(adapter: str, settings: dict[str, Any]) -> dict[str, Any]:
     return {"adapter": adapter, "settings": settings, "datasets": {"deals": deals.dataset()}}
+
+
+def bare_copy(folder: Path, source: dict[str, Any], count: int) -> float:
+    """The peer: the same rows by the same driver straight into a SQLite table with the same indexes; rows a second."""
+    settings = convert(source["settings"], Settings)
+    load_pyodbc()
+    connection = OdbcConnection(settings)
+    names = ", ".join(name for name, *_ in deals.COLUMNS)
+    target = sqlite3.connect(folder / "bare.db", isolation_level=None)
+    target.execute("PRAGMA journal_mode = WAL")
+    target.execute(f"CREATE TABLE deal ({names}, PRIMARY KEY (deal_id))")
+    target.execute("CREATE INDEX mobile ON deal (mobile)")
+    started = time.perf_counter()
+    cursor = connection.cursor().execute(f"SELECT {names} FROM deal ORDER BY deal_id")  # noqa: S608
+    insert = f"INSERT INTO deal VALUES ({', '.join('?' * len(deals.COLUMNS))})"  # noqa: S608
+    while rows := cursor.fetchmany(2000):
+        target.execute("BEGIN")
+        target.executemany(insert, [tuple(map(_plain, row)) for row in rows])
+        target.execute("COMMIT")
+    seconds = time.perf_counter() - started
+    cursor.close()
+    connection.close()
+    target.close()
+    return count / seconds
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 def load(node: Node, name: str, source: dict[str, Any], count: int) -> float:
