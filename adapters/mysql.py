@@ -3,17 +3,19 @@
 aiomysql speaks the protocol (`mysql_connections`), `mysql_rows` splits the bulk. Dates, times and decimals are the server's text.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, TypeAlias
 
 from msgspec import Struct, convert
 from msgspec import ValidationError as OptionsError
 
 from adapters.mysql_connections import Connections, Settings
 from adapters.mysql_rows import RowStream
+from adapters.sql_reading import Fetch, counts, transactions
 from adapters.sql_statements import Dialect, Statement, Statements
 from core.adapter import Adapter, Connection
-from core.clock import epoch_ms
 from core.errors import InvalidInput
 from core.records import Cursor, Rows, Transaction
 from core.schema import Dataset, Record, Value
@@ -38,30 +40,33 @@ class MySql:
     async def close(self) -> None:
         await self._connections.close()
 
-    async def read(self, dataset: Dataset, cursor: Cursor | None, *, batch_rows: int) -> AsyncGenerator[Transaction, None]:
-        """One SELECT that the server sends while it is read; what the caller has not taken waits in the socket."""
-        statements = _statements(dataset)
-        statement = statements.read(cursor)
-        observed_ms = epoch_ms()
+    def read(self, dataset: Dataset, cursor: Cursor | None, *, batch_rows: int) -> AsyncGenerator[Transaction, None]:
+        """One SELECT that the server sends while it is read, and its increment behind it where a full load is resumed.
 
-        async def opening(connection: Any) -> RowStream:
+        What has not been taken waits in the socket.
+        """
+        return transactions(_statements(dataset), cursor, partial(self._selected, batch_rows))
+
+    @asynccontextmanager
+    async def _selected(self, batch_rows: int, highest: Statement | None, rows: Statement) -> AsyncIterator[tuple[Any, Fetch]]:
+        async def opening(connection: Any) -> tuple[Any, RowStream]:
             from aiomysql import SSCursor
 
+            high = None if highest is None else (await _answer(connection, highest))[0][0][0]
             running = await connection.cursor(SSCursor)
-            await running.execute(statement.sql, statement.parameters)
-            return RowStream(connection, running)
+            await running.execute(rows.sql, rows.parameters)
+            return high, RowStream(connection, running)
 
-        async with self._connections.started(opening) as (_, stream):
-            while rows := await self._batch(stream, batch_rows):
-                yield Transaction(Rows(statements.columns, rows), statements.cursor_of(rows[-1]), observed_ms)
+        async with self._connections.started(opening) as (_, (high, stream)):
+            yield high, partial(self._batch, stream, batch_rows)
 
     async def _batch(self, stream: RowStream, batch_rows: int) -> list[list[Any]]:
         with self._connections.translated():
             return await stream.batch(batch_rows)
 
     async def estimate(self, dataset: Dataset, cursor: Cursor | None) -> int | None:
-        rows, _ = await self._query(_statements(dataset).count(cursor))
-        return int(rows[0][0])
+        found = [await self._query(count) for count in counts(_statements(dataset), cursor)]
+        return sum(int(rows[0][0]) for rows, _ in found)
 
     async def fetch(self, dataset: Dataset, key: Mapping[str, Value]) -> Rows | None:
         statements = _statements(dataset)
@@ -93,15 +98,18 @@ class MySql:
         rows, affected = await self._query(statement)
         return rows[0][0] > 0 if rows else affected > 0
 
-    async def _query(self, statement: Statement) -> tuple[Sequence[Sequence[Any]], int]:
-        """The rows and the number of rows affected."""
+    async def _query(self, statement: Statement) -> "_Answer":
+        return await self._connections.run(partial(_answer, statement=statement))
 
-        async def work(connection: Any) -> tuple[Sequence[Sequence[Any]], int]:
-            async with connection.cursor() as cursor:
-                affected = await cursor.execute(statement.sql, statement.parameters)
-                return list(await cursor.fetchall()) if cursor.description else [], int(affected)
 
-        return await self._connections.run(work)
+_Answer: TypeAlias = tuple[Sequence[Sequence[Any]], int]
+"""The rows and the number of rows affected."""
+
+
+async def _answer(connection: Any, statement: Statement) -> _Answer:
+    async with connection.cursor() as cursor:
+        affected = await cursor.execute(statement.sql, statement.parameters)
+        return list(await cursor.fetchall()) if cursor.description else [], int(affected)
 
 
 def _statements(dataset: Dataset) -> Statements:

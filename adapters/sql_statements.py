@@ -1,6 +1,7 @@
 """The SQL that the relational adapters share: built for one dataset in one dialect, parameters always bound.
 
-Reading is in the order (cursor field, key …), so that the pair of a row says exactly what came before it.
+A full load is in the order of the key, which the source need not sort for; an increment in the order (cursor field, key …), NULL
+first, so that the pair of a row says exactly what came before it. `sql_reading` tells the forms of a cursor.
 """
 
 from collections.abc import Mapping, Sequence
@@ -64,10 +65,22 @@ class Statements:
         """The source's column names, in the order of the dataset's fields."""
         return tuple(self._dataset.source_name(name) for name in self._dataset.columns)
 
+    @property
+    def has_cursor_field(self) -> bool:
+        return self._dataset.cursor is not None
+
+    def load(self) -> Statement:
+        """Every row in the order of the key: how a full load begins."""
+        return self._select(self._listed()) + self._ordered(self._dataset.key)
+
+    def highest(self) -> Statement | None:
+        """The greatest value of the cursor field, NULL where no row has one; None for a dataset without cursor field."""
+        return None if self._dataset.cursor is None else self._select(f"MAX({self._column(self._dataset.cursor)})")
+
     def read(self, cursor: Cursor | None) -> Statement:
-        """Every row behind the cursor, in order."""
-        order = ", ".join(self._column(name) for name in self._order)
-        return self._select(self._listed()) + self._behind(cursor) + Statement(f" ORDER BY {order}")
+        """Every row behind the cursor, in order: of the key while a full load is under way, else (cursor field, key …)."""
+        names = self._order if cursor is None or "full" not in cursor else self._dataset.key
+        return self._select(self._listed()) + self._behind(cursor) + self._ordered(names)
 
     def count(self, cursor: Cursor | None) -> Statement:
         """How many rows `read` would give."""
@@ -97,12 +110,21 @@ class Statements:
 
     def cursor_of(self, row: Sequence[Any]) -> Cursor:
         """Where reading may resume after this row of `read`."""
-        values = {name: json_safe(row[self._dataset.columns.index(name)]) for name in self._order}
-        cursor: Cursor = {} if self._dataset.cursor is None else {"cursor": values[self._dataset.cursor]}
-        return cursor | {"key": [values[name] for name in self._dataset.key]}
+        cursor: Cursor = {} if self._dataset.cursor is None else {"cursor": self._value(row, self._dataset.cursor)}
+        return cursor | {"key": self.key_of(row)}
+
+    def key_of(self, row: Sequence[Any]) -> list[Value]:
+        """The key of a row of `load` or `read`, JSON-safe and exact."""
+        return [self._value(row, name) for name in self._dataset.key]
+
+    def _value(self, row: Sequence[Any], name: str) -> Value:
+        return json_safe(row[self._dataset.columns.index(name)])
 
     def _select(self, what: str) -> Statement:
         return Statement(f"SELECT {what} FROM {self._table}")  # noqa: S608 - names are quoted, values are bound
+
+    def _ordered(self, names: Sequence[str]) -> Statement:
+        return Statement(" ORDER BY " + ", ".join(self._column(name) for name in names))
 
     def _listed(self) -> str:
         return ", ".join(self._column(name) for name in self._dataset.columns)
@@ -129,15 +151,30 @@ class Statements:
     def _behind(self, cursor: Cursor | None) -> Statement:
         if cursor is None:
             return Statement("")
+        place = self._place(cursor)
+        if cursor.get("key", ()) is not None:
+            return Statement(" WHERE ") + self._after(place)
+        ((name, value),) = place
+        # NULL stands before all values: since NULL is everything, and `>= NULL` would be nothing.
+        return Statement("") if value is None else Statement(" WHERE ") + self._compared(name, ">=", value)
+
+    def _place(self, cursor: Cursor) -> list[tuple[str, Value]]:
+        """Where the cursor stands: values of the key, of the cursor field, or of both, in the order of reading."""
+        grows = self._dataset.cursor
         try:
+            if grows is not None and "full" in cursor:
+                key, _ = cursor["full"]["after"], cursor["full"]["high"]
+                return list(zip(self._dataset.key, key, strict=True))
+            if grows is not None and cursor["key"] is None:
+                return [(grows, cursor["cursor"])]
             place = dict(zip(self._dataset.key, cursor["key"], strict=True))
-            if self._dataset.cursor is not None:
-                place[self._dataset.cursor] = cursor["cursor"]
+            if grows is not None:
+                place[grows] = cursor["cursor"]
         except (KeyError, ValueError, TypeError) as error:
             raise InvalidInput(
                 f"the checkpoint {cursor!r:.200} does not fit the key and cursor of {self._dataset.object}; reset the job"
             ) from error
-        return Statement(" WHERE ") + self._after([(name, place[name]) for name in self._order])
+        return [(name, place[name]) for name in self._order]
 
     def _after(self, place: Sequence[tuple[str, Value]]) -> Statement:
         """The condition `(a, b, …) > (x, y, …)` in the form that an index on a serves, NULL sorted first."""

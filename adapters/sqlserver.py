@@ -4,20 +4,21 @@ pyodbc works in threads (`sql_pool`), on Microsoft's ODBC driver 18 or FreeTDS (
 microsecond, so that at a resume rows of that very microsecond come again.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, convert
 from msgspec import ValidationError as OptionsError
 
 from adapters.sql_pool import Pool
+from adapters.sql_reading import Fetch, counts, transactions
 from adapters.sql_statements import Dialect, Statement, Statements
 from adapters.sqlserver_driver import OdbcConnection, Settings, load_pyodbc, probe
 from adapters.sqlserver_errors import platform_error
 from core.adapter import Adapter, Connection
-from core.clock import epoch_ms
 from core.errors import InvalidInput
 from core.records import Cursor, Rows, Transaction
 from core.schema import Dataset, Record, Value
@@ -50,21 +51,23 @@ class SqlServer:
     async def close(self) -> None:
         await self._pool.close()
 
-    async def read(self, dataset: Dataset, cursor: Cursor | None, *, batch_rows: int) -> AsyncGenerator[Transaction, None]:
-        """One server-side SELECT; the thread fetches the next batch while the caller works on the last."""
-        statements = self._statements(dataset)
-        statement = statements.read(cursor)
-        observed_ms = epoch_ms()
-        async with self._pool.started(self._opening(statement)) as (link, result):
-            ahead = link.submit(self._fetching(result, batch_rows))
-            while rows := await ahead:
-                ahead = link.submit(self._fetching(result, batch_rows))
-                yield Transaction(Rows(statements.columns, rows), statements.cursor_of(rows[-1]), observed_ms)
+    def read(self, dataset: Dataset, cursor: Cursor | None, *, batch_rows: int) -> AsyncGenerator[Transaction, None]:
+        """One server-side SELECT, and its increment behind it where a full load is resumed.
+
+        The thread does not fetch while the caller works: pyodbc gives up and takes back the GIL a dozen times a row, and two busy
+        threads would fight for it.
+        """
+        return transactions(self._statements(dataset), cursor, partial(self._selected, batch_rows))
+
+    @asynccontextmanager
+    async def _selected(self, batch_rows: int, highest: Statement | None, rows: Statement) -> AsyncIterator[tuple[Any, Fetch]]:
+        async with self._pool.started(self._opening(highest, rows)) as (link, (high, result)):
+            yield high, lambda: link.submit(self._fetching(result, batch_rows))
             await link.submit(self._closing(result))
 
     async def estimate(self, dataset: Dataset, cursor: Cursor | None) -> int | None:
-        rows = await self._pool.run(self._querying(self._statements(dataset).count(cursor)))
-        return int(rows[0][0])
+        found = [await self._pool.run(self._querying(count)) for count in counts(self._statements(dataset), cursor)]
+        return sum(int(rows[0][0]) for rows in found)
 
     async def fetch(self, dataset: Dataset, key: Mapping[str, Value]) -> Rows | None:
         statements = self._statements(dataset)
@@ -107,10 +110,11 @@ class SqlServer:
         with self._translated(is_connecting=True):
             return OdbcConnection(self._settings)
 
-    def _opening(self, statement: Statement) -> Any:
-        def work(connection: OdbcConnection) -> Any:
+    def _opening(self, highest: Statement | None, rows: Statement) -> Any:
+        def work(connection: OdbcConnection) -> tuple[Any, Any]:
+            high = None if highest is None else self._querying(highest)(connection)[0][0]
             with self._translated():
-                return connection.cursor().execute(statement.sql, statement.parameters)
+                return high, connection.cursor().execute(rows.sql, rows.parameters)
 
         return work
 

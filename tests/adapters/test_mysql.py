@@ -154,13 +154,34 @@ class TestMariaDBInParticular:
             "SET STATEMENT sql_mode='' FOR INSERT INTO person VALUES (5, 'e', 1, '0000-00-00'), (6, 'f', 1, '0000-00-00'),"
             " (7, 'g', 1, NULL), (8, 'h', 1, '2024-05-10 08:00:00')"
         )
+        beginning: Cursor = {"cursor": None, "key": None}
         async with opened(harness) as source:
-            cursor: Cursor | None = None
-            numbers: list[int] = []
-            while transactions := await read_transactions(source, harness.dataset, cursor, batch_rows=1, stop_after=1):
-                numbers += [row[0] for row in cast(Rows, transactions[0].payload).rows]
-                cursor = transactions[0].cursor
-        assert numbers == [7, 5, 6, 8]
+            for cursor, expected in ((beginning, [7, 5, 6, 8]), (None, [5, 6, 7, 8, 8])):
+                numbers: list[int] = []
+                while transactions := await read_transactions(source, harness.dataset, cursor, batch_rows=1, stop_after=1):
+                    numbers += [row[0] for row in cast(Rows, transactions[0].payload).rows]
+                    cursor = transactions[0].cursor
+                assert numbers == expected
+
+    async def test_a_full_load_walks_the_clustered_key_and_not_the_index_of_the_cursor(self, harness: MariaDBHarness) -> None:
+        await harness.put([*crowd(1, 2, minute=9), *crowd(3, 3)])
+        async with opened(harness) as source:
+            first, last = await read_transactions(source, harness.dataset, batch_rows=3)
+            assert first.cursor == {"full": {"after": [3], "high": "2024-05-10 08:09:00.123"}}
+            assert last.cursor == {"cursor": "2024-05-10 08:09:00.123", "key": None}
+            assert [row.number for row in decoded(harness, [first, last])] == [1, 2, 3, 4, 5]
+            rest = await read_transactions(source, harness.dataset, first.cursor)
+            assert [row.number for row in decoded(harness, rest)] == [4, 5, 1, 2]
+            assert await source.estimate(harness.dataset, first.cursor) == 4
+
+    async def test_what_changes_while_a_full_load_is_under_way_comes_with_the_increment(self, harness: MariaDBHarness) -> None:
+        await harness.put(crowd(1, 25))
+        async with opened(harness) as source:
+            (first,) = await read_transactions(source, harness.dataset, stop_after=1)
+            news = crowd(3, 2, minute=1, name="李四")
+            await harness.put(news)
+            rest = decoded(harness, await read_transactions(source, harness.dataset, first.cursor))
+            assert rest == [*crowd(11, 15), *crowd(24, 2), *news]
 
     async def test_rows_of_several_packets_are_put_together(self, harness: MariaDBHarness, mariadb_server: MariaDBServer) -> None:
         mariadb_server.execute("SET GLOBAL max_allowed_packet = 67108864")

@@ -26,12 +26,32 @@ def test_from_each_row_the_rest_is_read_and_nothing_else(rows: list[tuple[int, i
         database.executemany("INSERT INTO t VALUES (?, ?, ?, '')", rows)
         everything = database.execute(statements.read(None).sql).fetchall()
         assert len(everything) == len(rows)
+        assert database.execute(statements.load().sql).fetchall() == sorted(everything, key=lambda row: (row[0], row[2]))
         for place, row in enumerate(everything, start=1):
             cursor = statements.cursor_of(row)
             after = statements.read(cursor)
             assert database.execute(after.sql, after.parameters).fetchall() == everything[place:]
             count = statements.count(cursor)
             assert database.execute(count.sql, count.parameters).fetchone() == (len(rows) - place,)
+
+
+@given(ROWS)
+def test_a_full_load_goes_on_after_its_key_and_increments_begin_at_a_value(rows: list[tuple[int, int | None, str]]) -> None:
+    statements = Statements(DIALECT, DATASET)
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("CREATE TABLE t (a INTEGER, c INTEGER, b TEXT, note TEXT)")
+        database.executemany("INSERT INTO t VALUES (?, ?, ?, '')", rows)
+        loaded = database.execute(statements.load().sql).fetchall()
+        for place, row in enumerate(loaded, start=1):
+            after = statements.read({"full": {"after": statements.key_of(row), "high": None}})
+            assert database.execute(after.sql, after.parameters).fetchall() == loaded[place:]
+        in_order = database.execute(statements.read(None).sql).fetchall()
+        for value in (None, *range(4)):
+            since = statements.read({"cursor": value, "key": None})
+            expected = [row for row in in_order if value is None or (row[1] is not None and row[1] >= value)]
+            assert database.execute(since.sql, since.parameters).fetchall() == expected
+        assert (highest := statements.highest()) is not None
+        assert database.execute(highest.sql).fetchone() == (max((row[1] for row in rows if row[1] is not None), default=None),)
 
 
 @pytest.mark.parametrize(

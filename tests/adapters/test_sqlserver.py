@@ -124,10 +124,26 @@ class TestSqlServer(ConnectionSuite, SourceSuite, LookupSuite, WriterSuite):
     """The conformance suites against the estate's sales system."""
 
 
+async def test_a_full_load_is_in_the_order_of_the_key_and_ends_with_where_increments_begin(harness: EstateHarness) -> None:
+    await harness.put([*crowd(1, 2, minute=9), *crowd(3, 3)])
+    high = "2024-05-10T08:09:00.123"
+    async with opened(harness) as source:
+        first, second, last = await read_transactions(source, harness.dataset, batch_rows=2)
+        assert [row.number for row in decoded(harness, [first, second, last])] == [1, 2, 3, 4, 5]
+        assert first.cursor == {"full": {"after": [2], "high": high}}
+        assert second.cursor == {"full": {"after": [4], "high": high}}
+        assert last.cursor == {"cursor": high, "key": None}
+        rest = await read_transactions(source, harness.dataset, first.cursor, batch_rows=2)
+        assert [row.number for row in decoded(harness, rest)] == [3, 4, 5, 1, 2]  # and the increment at once
+        estimates = [await source.estimate(harness.dataset, each.cursor) for each in (first, last)]
+        assert estimates == [5, 2]
+
+
 async def test_the_cursor_is_json_and_exact_to_the_row(harness: EstateHarness) -> None:
     await harness.put(crowd(1, 6))
     async with opened(harness) as source:
-        transactions = await read_transactions(source, harness.dataset, batch_rows=4)
+        beginning: Cursor = {"cursor": "2024-05-10T08:00:00.000", "key": None}
+        transactions = await read_transactions(source, harness.dataset, beginning, batch_rows=4)
         assert transactions[0].cursor == {"cursor": "2024-05-10T08:00:01.123", "key": [4]}
         later = await read_transactions(source, harness.dataset, transactions[0].cursor)
         assert [row.number for row in decoded(harness, later)] == [5, 6]
@@ -138,12 +154,24 @@ async def test_rows_without_a_cursor_value_come_first_and_are_not_lost_at_a_resu
     await harness.put(crowd(1, 2))
     harness.execute("INSERT INTO Person VALUES (?, ?, NULL, NULL)", [(number, "nobody") for number in range(11, 16)])
     async with opened(harness) as source:
-        cursor: Cursor | None = None
+        cursor: Cursor | None = {"cursor": None, "key": None}
         numbers: list[int] = []
         while transactions := await read_transactions(source, harness.dataset, cursor, batch_rows=2, stop_after=1):
             numbers += [row[0] for row in cast(Rows, transactions[0].payload).rows]
             cursor = transactions[0].cursor
     assert numbers == [11, 12, 13, 14, 15, 1, 2]
+
+
+async def test_a_table_without_any_cursor_value_is_read_again_once(harness: EstateHarness) -> None:
+    harness.execute("INSERT INTO Person VALUES (?, ?, NULL, NULL)", [(number, "nobody") for number in range(1, 6)])
+    async with opened(harness) as source:
+        cursor: Cursor | None = None
+        numbers = []
+        for _ in range(3):
+            if transactions := await read_transactions(source, harness.dataset, cursor, batch_rows=2):
+                cursor = transactions[-1].cursor
+            numbers.append([row[0] for each in transactions for row in cast(Rows, each.payload).rows])
+    assert numbers == [[1, 2, 3, 4, 5], [1, 2, 3, 4, 5], []]
 
 
 async def test_without_a_cursor_field_reading_is_in_the_order_of_the_key(harness: EstateHarness) -> None:
@@ -156,7 +184,10 @@ async def test_without_a_cursor_field_reading_is_in_the_order_of_the_key(harness
 
 async def test_a_checkpoint_of_another_shape_is_refused_with_what_to_do(harness: EstateHarness) -> None:
     async with opened(harness) as source:
-        shapes: list[Cursor] = [{"key": []}, {"value": 3}, {"key": 7, "cursor": ""}]
+        shapes: list[Cursor] = [
+            *({"key": []}, {"value": 3}, {"key": 7, "cursor": ""}, {"key": None}),
+            *({"full": None}, {"full": {"after": [1, 2], "high": None}}, {"full": {"after": [1]}}),
+        ]
         for cursor in shapes:
             with pytest.raises(InvalidInput, match="reset the job"):
                 await read_transactions(source, harness.dataset, cursor)

@@ -223,7 +223,9 @@ class SourceSuite:
             news = crowd(3, 2, minute=1, name="李四") + crowd(26, 2, minute=2)
             await harness.put(news)
             later = await read_transactions(source, harness.dataset, cursor)
-            assert decoded(harness, later) == news
+            # After a full load in another order than the cursor's, rows of its greatest cursor value may come once more, first.
+            assert decoded(harness, later)[-len(news) :] == news
+            assert set(decoded(harness, later)) <= {*crowd(24, 2), *news}
             cursor = checkpoint(harness, later)
             assert decoded(harness, await read_transactions(source, harness.dataset, cursor)) == []
 
