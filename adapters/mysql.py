@@ -23,6 +23,9 @@ from core.schema import Dataset, Record, Value
 # `%` is doubled in a name because the driver puts the values in by Python's % formatting.
 _DIALECT = Dialect("`", "`", doubled="`%", placeholder="%s", datetime_placeholder="%s", count="COUNT(*)")
 
+_Answer: TypeAlias = tuple[Sequence[Sequence[Any]], int]
+"""The rows and the number of rows affected."""
+
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
     """Of a dataset: none. A table of another database is written `database.table`."""
@@ -98,12 +101,8 @@ class MySql:
         rows, affected = await self._query(statement)
         return rows[0][0] > 0 if rows else affected > 0
 
-    async def _query(self, statement: Statement) -> "_Answer":
+    async def _query(self, statement: Statement) -> _Answer:
         return await self._connections.run(partial(_answer, statement=statement))
-
-
-_Answer: TypeAlias = tuple[Sequence[Sequence[Any]], int]
-"""The rows and the number of rows affected."""
 
 
 async def _answer(connection: Any, statement: Statement) -> _Answer:

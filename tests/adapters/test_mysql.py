@@ -163,7 +163,9 @@ class TestMariaDBInParticular:
                     cursor = transactions[0].cursor
                 assert numbers == expected
 
-    async def test_a_full_load_walks_the_clustered_key_and_not_the_index_of_the_cursor(self, harness: MariaDBHarness) -> None:
+    async def test_a_full_load_is_in_the_order_of_the_key_and_goes_on_from_any_of_its_cursors(
+        self, harness: MariaDBHarness
+    ) -> None:
         await harness.put([*crowd(1, 2, minute=9), *crowd(3, 3)])
         async with opened(harness) as source:
             first, last = await read_transactions(source, harness.dataset, batch_rows=3)
