@@ -54,6 +54,10 @@ class Session(Protocol):
         """Number of rows changed in all."""
         ...
 
+    async def several(self, *statements: tuple[str, Params]) -> list[list[tuple[Any, ...]]]:
+        """Statements one after the other, in one go where the database can; the rows that each gave (none for an UPDATE)."""
+        ...
+
     async def upsert(
         self, table: str, columns: Sequence[str], key: Sequence[str], rows: Sequence[Params], *, newer: str, stamp: str
     ) -> None:

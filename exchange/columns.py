@@ -39,7 +39,10 @@ def _numbers(values: Sequence[Any]) -> Sequence[Value] | None:
 
 
 def _booleans(values: Sequence[Any]) -> Sequence[Value] | None:
-    return values if _types(values) <= {bool, _NONE} else None
+    types = _types(values)
+    if types == {int} and set(values) <= {0, 1}:
+        return list(map(bool, values))
+    return values if types <= {bool, _NONE} else None
 
 
 def _decimals(values: Sequence[Any]) -> Sequence[Value] | None:
@@ -61,12 +64,15 @@ def _days(values: Sequence[Any]) -> Sequence[Value] | None:
 
 
 def _texts_of(values: Sequence[str], kind: type[date]) -> Sequence[Value] | None:
-    """Parsed and written again: only what the calendar has passes. Zones are left to the conversion of single values."""
+    """Parsed and written again: only what the calendar has passes. Zones are left to the conversion of single values.
+
+    Days repeat in a batch, and moments often: each different text is parsed once.
+    """
     try:
-        texts = list(map(kind.isoformat, map(kind.fromisoformat, values)))
+        known = {text: kind.isoformat(kind.fromisoformat(text)) for text in set(values)}
     except ValueError:
         return None
-    return None if "+" in "".join(texts) else texts
+    return None if "+" in "".join(known.values()) else list(map(known.__getitem__, values))
 
 
 def _moments(values: Sequence[Any]) -> Sequence[Value] | None:

@@ -145,6 +145,10 @@ class JobRunner:
                 raise
             _take_back_cancellation()
             run.state, run.reason = "cancelled", "cancelled by an operator"
+        finally:
+            if run.state == "running":  # a fault of ours or of an adapter: the loop's keeper logs it, the sync log says so
+                run.state, run.reason = "failed", "an internal fault; the log of the back office tells more"
+                await self._end(run, loop)
         await self._end(run, loop)
         return run.state != "failed"
 

@@ -38,13 +38,9 @@ class _Table:
         return MirrorRow(record, version, observed_ms, bool(is_deleted))
 
 
-def _stored(field_type: FieldType) -> Callable[[Any], Any] | None:
-    """How a canonical value becomes what SQL keeps, where they differ."""
-    if field_type == "boolean":
-        return int
-    if field_type == "json":
-        return lambda value: msgspec.json.encode(value).decode()
-    return None
+def _as_text(value: Any) -> str | None:
+    """JSON is kept as its text."""
+    return None if value is None else msgspec.json.encode(value).decode()
 
 
 def _restored(field_type: FieldType) -> Callable[[Any], Any] | None:
@@ -116,14 +112,19 @@ class SqlMirror:
         async with self._database.transaction() as session:
             if not changes.rows:
                 return await self._mark_synced(session, changes)
-            await session.execute(f"UPDATE {_STATE} SET version = version + ? WHERE name = ?", (len(changes.rows), _ALL))  # noqa: S608
-            version = (await session.query(f"SELECT version FROM {_STATE} WHERE name = ?", (_ALL,)))[0][0]  # noqa: S608
+            # Few ways to the database and back: between any two of them the loop may be busy converting the next batch.
+            _, ((version,),) = await session.several(
+                (f"UPDATE {_STATE} SET version = version + ? WHERE name = ?", (len(changes.rows), _ALL)),  # noqa: S608
+                (f"SELECT version FROM {_STATE} WHERE name = ?", (_ALL,)),  # noqa: S608
+            )
             before = version - len(changes.rows)
             await self._write(session, table, changes, before)
-            sql = f"SELECT count(*) FROM {self._database.dialect.quote(table.name)} WHERE {_VERSION} > ?"  # noqa: S608
-            changed = (await session.query(sql, (before,)))[0][0]
-            if changed:
-                await session.execute(f"UPDATE {_STATE} SET version = ? WHERE name = ?", (version, changes.dataset))  # noqa: S608
+            news = f"FROM {self._database.dialect.quote(table.name)} WHERE {_VERSION} > ?"
+            keep = f"UPDATE {_STATE} SET version = ? WHERE name = ? AND EXISTS (SELECT 1 {news})"  # noqa: S608
+            _, ((changed,),) = await session.several(
+                (keep, (version, changes.dataset, before)),
+                (f"SELECT count(*) {news}", (before,)),
+            )
             return Applied(changed=changed, version=version)
 
     async def _mark_synced(self, session: Session, changes: ChangeSet) -> Applied:
@@ -135,14 +136,10 @@ class SqlMirror:
     async def _write(self, session: Session, table: _Table, changes: ChangeSet, before: int) -> None:
         """A deletion is an upsert of key and mark: a row not seen yet leaves its mark too, against older news of it."""
         columns = (*changes.fields, _VERSION, _OBSERVED, _DELETED)
-        stores = [(i, s) for i, c in enumerate(changes.fields) if (s := _stored(table.dataset.field(c).type))]
         rows: list[Any] = changes.rows
-        if stores:
-            rows = [list(row) for row in rows]
-            for position, store in stores:
-                for row in rows:
-                    if row[position] is not None:
-                        row[position] = store(row[position])
+        nested = {i for i, c in enumerate(changes.fields) if table.dataset.field(c).type == "json"}
+        if nested:
+            rows = [[_as_text(value) if i in nested else value for i, value in enumerate(row)] for row in rows]
         observed, is_deleted = changes.observed_ms, int(changes.op == "delete")
         stamped = [(*row, before + i, observed, is_deleted) for i, row in enumerate(rows, 1)]
         await session.upsert(table.name, columns, table.dataset.key, stamped, newer=_OBSERVED, stamp=_VERSION)

@@ -108,6 +108,9 @@ class _MysqlSession:
             async with self._connection.cursor() as cursor:
                 return int(await cursor.executemany(_formatted(sql), rows) or 0)
 
+    async def several(self, *statements: tuple[str, Params]) -> list[list[tuple[Any, ...]]]:
+        return [await self.query(sql, params) for sql, params in statements]
+
     async def upsert(
         self, table: str, columns: Sequence[str], key: Sequence[str], rows: Sequence[Params], *, newer: str, stamp: str
     ) -> None:

@@ -90,15 +90,31 @@ class _Writer:
 
     def __init__(self, database: "SqliteDatabase") -> None:
         self._database = database
+        self.has_begun = False
+
+    async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """The first statement begins the transaction: one way to the thread and back less."""
+        if self.has_begun:
+            return await self._database.on_writer(work)
+        self.has_begun = True
+
+        def begin(connection: sqlite3.Connection) -> T:
+            connection.execute("BEGIN IMMEDIATE")
+            return work(connection)
+
+        return await self._database.on_writer(begin)
 
     async def query(self, sql: str, params: Params = ()) -> list[tuple[Any, ...]]:
-        return await self._database.on_writer(lambda connection: connection.execute(sql, params).fetchall())
+        return await self._do(lambda connection: connection.execute(sql, params).fetchall())
 
     async def execute(self, sql: str, params: Params = ()) -> int:
-        return await self._database.on_writer(lambda connection: connection.execute(sql, params).rowcount)
+        return await self._do(lambda connection: connection.execute(sql, params).rowcount)
 
     async def executemany(self, sql: str, rows: Sequence[Params]) -> int:
-        return await self._database.on_writer(lambda connection: connection.executemany(sql, rows).rowcount)
+        return await self._do(lambda connection: connection.executemany(sql, rows).rowcount)
+
+    async def several(self, *statements: tuple[str, Params]) -> list[list[tuple[Any, ...]]]:
+        return await self._do(lambda connection: [connection.execute(sql, params).fetchall() for sql, params in statements])
 
     async def upsert(
         self, table: str, columns: Sequence[str], key: Sequence[str], rows: Sequence[Params], *, newer: str, stamp: str
@@ -114,7 +130,7 @@ class _Writer:
                 connection.execute(many, list(chain.from_iterable(rows[start : start + _ROWS_AT_ONCE])))
             connection.executemany(text(), rows[whole:])
 
-        await self._database.on_writer(work)
+        await self._do(work)
 
 
 class SqliteDatabase:
@@ -172,9 +188,10 @@ class SqliteDatabase:
     async def transaction(self) -> AsyncIterator[Session]:
         async with self._writing:
             try:
-                await self.on_writer(lambda connection: connection.execute("BEGIN IMMEDIATE"))
-                yield _Writer(self)
-                await self.on_writer(_commit)
+                session = _Writer(self)
+                yield session
+                if session.has_begun:
+                    await self.on_writer(_commit)
             except BaseException:
                 # Shielded: a cancelled caller must not leave the transaction open for the next one.
                 await asyncio.shield(self.on_writer(_roll_back))

@@ -7,7 +7,9 @@ import pytest
 
 from config.model import Platform, Schedule
 from core.errors import NotFound
-from core.stores import INTERRUPTED
+from core.records import Cursor
+from core.schema import Dataset
+from core.stores import INTERRUPTED, Run
 from tests.exchange.feed import Feed, exchange_on, platform
 
 
@@ -128,3 +130,17 @@ async def test_what_the_end_of_the_node_cut_off_goes_on_where_it_stood(tmp_path:
         assert (first.state, first.reason, newest.state) == ("failed", INTERRUPTED, "succeeded")
         assert (first.rows, newest.rows) == (10, 25)
         assert await exchange.mirrored() == {n: f"人{n}" for n in range(35)}
+
+
+async def test_an_adapter_that_breaks_its_contract_fails_its_run_in_the_sync_log(tmp_path: Path) -> None:
+    class Broken(Feed):
+        async def estimate(self, dataset: Dataset, cursor: Cursor | None) -> int | None:
+            raise ZeroDivisionError("an adapter's own fault")
+
+    runs: list[Run] = []
+    with pytest.raises(AssertionError):  # what the loop's keeper reports is what `exchange_on` finds at its end
+        async with exchange_on(tmp_path, Broken(people(5))) as exchange:
+            exchange.runner.reload(platform())
+            runs = await exchange.ended()
+    assert (runs[-1].state, runs[-1].ended_ms is not None) == ("failed", True)
+    assert runs[-1].reason == "an internal fault; the log of the back office tells more"
