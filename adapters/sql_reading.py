@@ -65,7 +65,7 @@ def _statements_of(statements: Statements, place: Cursor | None) -> tuple[Statem
 
 
 def _reached(statements: Statements, place: Cursor | None, high: Any, last_row: Any, *, is_last: bool) -> Cursor:
-    is_load = statements.has_cursor_field and (place is None or "full" in place)
+    is_load = statements.highest() is not None and (place is None or "full" in place)
     if not is_load:
         return statements.cursor_of(last_row)
     return _ended(high) if is_last else {"full": {"after": statements.key_of(last_row), "high": high}}

@@ -65,10 +65,6 @@ class Statements:
         """The source's column names, in the order of the dataset's fields."""
         return tuple(self._dataset.source_name(name) for name in self._dataset.columns)
 
-    @property
-    def has_cursor_field(self) -> bool:
-        return self._dataset.cursor is not None
-
     def load(self) -> Statement:
         """Every row in the order of the key: how a full load begins."""
         return self._select(self._listed()) + self._ordered(self._dataset.key)
