@@ -13,7 +13,8 @@ Row = Annotated[str, typer.Argument(metavar="ID", help="the row's id 编号")]
 
 
 def add(group: typer.Typer) -> None:
-    for name, function in (("list", list_rows), ("show", show), ("replay", replay), ("discard", discard)):
+    command(group, "list", alone=True)(list_rows)
+    for name, function in (("show", show), ("replay", replay), ("discard", discard)):
         command(group, name)(function)
 
 

@@ -109,10 +109,11 @@ def moment(epoch_ms: int | None) -> str | None:
 Command = Callable[..., None]
 
 
-def command(group: typer.Typer, name: str, *, hidden: bool = False) -> Callable[[Command], Command]:
+def command(group: typer.Typer, name: str, *, hidden: bool = False, alone: bool = False) -> Callable[[Command], Command]:
     """Register a function as a command: its first parameter is the Terminal, made from options every command has.
 
-    Exit status: 0 done, 1 refused or failed with its reason on standard error, 2 usage.
+    `alone`: also what the group does when no command is named. Exit status: 0 done, 1 refused or failed with its reason on
+    standard error, 2 usage.
     """
 
     def register(function: Command) -> Command:
@@ -140,9 +141,24 @@ def command(group: typer.Typer, name: str, *, hidden: bool = False) -> Callable[
         run.__signature__ = inspect.Signature([*keyword, *added])  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*keyword, *added)}
         group.command(name, hidden=hidden)(run)
+        if alone:
+            _without_command(group, run)
         return function
 
     return register
+
+
+def _without_command(group: typer.Typer, run: Command) -> None:
+    @functools.wraps(run)
+    def unless_named(context: typer.Context, **values: Any) -> None:
+        if context.invoked_subcommand is None:
+            run(**values)
+
+    own = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    unless_named.__signature__ = inspect.Signature([own, *inspect.signature(run).parameters.values()])  # type: ignore[attr-defined]
+    unless_named.__annotations__ = {"context": typer.Context, **run.__annotations__}
+    group.callback(invoke_without_command=True, help=group.info.help)(unless_named)
+    group.info.no_args_is_help = False
 
 
 def group(help_text: str) -> typer.Typer:

@@ -184,7 +184,7 @@ def node_name(data_dir: Path, role: str) -> str:
     """The same after each restart on the same data folder, so that a process takes back its own leases at once."""
     path = data_dir / "node.id"
     draft = data_dir / f".node.id.{new_id()}"
-    draft.write_text(new_id("node-"), encoding="ascii")
+    draft.write_text(f"node-{new_id()[-6:]}", encoding="ascii")  # short: people read it in the console
     try:
         # Linked, not written in place: a process that starts at the same moment never reads half a name.
         os.link(draft, path)
