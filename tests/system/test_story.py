@@ -11,7 +11,10 @@ from tests.system.node import Node, at_source, eventually, manifest_of, run_once
 
 @pytest.mark.req("0.41")
 @pytest.mark.req("0.46")
-@pytest.mark.req("0.22–0.25")
+@pytest.mark.req("0.22")
+@pytest.mark.req("0.23")
+@pytest.mark.req("0.24")
+@pytest.mark.req("0.25")
 def test_every_row_of_the_six_systems_is_in_the_mirror_or_in_quarantine(node: Node) -> None:
     found = story.everything_adds_up(node)
     made = manifest_of(node)
