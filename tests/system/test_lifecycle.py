@@ -24,7 +24,6 @@ def _refused(node: Node) -> str:
     return lines[0]
 
 
-@pytest.mark.req("1.08")
 def test_a_killed_gateway_worker_comes_back(own_node: Node) -> None:
     worker = own_node.process("server.gateway_process")
     with own_node.app() as app:
@@ -34,7 +33,6 @@ def test_a_killed_gateway_worker_comes_back(own_node: Node) -> None:
     assert "gateway ended (status -9); started again" in own_node.output()
 
 
-@pytest.mark.req("1.08")
 def test_a_killed_back_office_comes_back_while_the_gateway_serves_on(own_node: Node) -> None:
     office = own_node.process("server.back_office")
     with own_node.app() as app:
@@ -52,7 +50,6 @@ def _answers(node: Node) -> bool:
 
 
 @pytest.mark.req("0.41")
-@pytest.mark.req("1.08")
 def test_a_node_that_lost_its_power_goes_on_where_it_stood(own_node: Node) -> None:
     login = credential_of(own_node)
     with own_node.operator() as operator:

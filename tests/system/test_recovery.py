@@ -40,7 +40,6 @@ def _mirrored(node: Node) -> int:
 
 
 @pytest.mark.req("0.41")
-@pytest.mark.req("1.08")
 def test_a_full_load_cut_off_twice_by_kill_9_ends_complete(make_node: NodeMaker) -> None:
     node = make_node()
     made = _inflate(node)
