@@ -241,7 +241,7 @@ class NodeReport(Struct):
     """What a process of the platform says about itself every second."""
 
     node: str
-    role: Literal["gateway", "back-office"]
+    role: Literal["gateway", "back-office", "deliveries"]
     pid: int
     started_ms: int
     seen_ms: int

@@ -1,4 +1,4 @@
-"""The back office: control plane (API and console) and workers (jobs, deliveries, recovery) in one process.
+"""The back office: control plane (API and console), jobs and recovery in one process; deliveries have their own.
 
 Never in a gateway's process, whose latency they would spoil. Run by the supervisor as `python -m server.back_office`.
 """
@@ -7,32 +7,24 @@ import asyncio
 import sys
 import time
 
-import structlog
-
-from bus.delivery import Draining, deliver
-from core.bus import Subscription
 from core.clock import epoch_ms
-from core.errors import PlatformError
 from core.stores import Run
 from exchange.jobs import JobRunner, datasets_of
 from exchange.replay import Replay
 from exchange.services.writes import STUCK_AFTER_MS, Completion, recover
-from exchange.sinks import MirrorSink
 from gateway.traffic import Traffic
 from registry.snapshot import Snapshot
-from registry.snapshot_file import SnapshotFile
-from registry.snapshot_watcher import SnapshotWatcher
 from server import child as process
 from server.access import Access, open_access
 from server.child import Child
 from server.data_services import make_services, make_tiers, prepare_mirror
+from server.delivery_process import MIRROR
 from server.heartbeat import beat
 from server.parts import BACK_OFFICE, Parts, open_parts
 from server.sample import apply_sample
+from server.snapshots import follow, watcher_of
 from server.sources import SourcePool
 
-_log = structlog.get_logger("server.back_office")
-MIRROR = "mirror"  # the subscription that keeps the mirror
 _RECOVER_EVERY_S = 5.0
 _KEEP_JOURNAL_MS = 24 * 3600 * 1000
 _FIRST_LOAD_S = 60.0
@@ -69,13 +61,6 @@ class _Office:
         self.snapshot = snapshot
         self.runner.reload(snapshot.platform)
 
-    async def follow(self, watcher: SnapshotWatcher) -> None:
-        async for snapshot in watcher.changes():
-            try:
-                await self.load(snapshot)
-            except PlatformError as error:
-                _log.error("a snapshot was refused, the old one stays", revision=snapshot.revision, detail=error.detail)
-
     async def recover(self) -> None:
         """Finish the writes that a crash left; forget the settled ones after a day."""
         while True:
@@ -91,14 +76,11 @@ async def main(child: Child) -> None:
     child.stack.push_async_callback(office.pool.close)
     access = await open_access(parts)
     sample = await _sample(child, parts, access)
-    file = SnapshotFile(child.settings.data_dir / "snapshot-back-office.sealed", parts.vault)
-    watcher = SnapshotWatcher(parts.resources, file, parts.vault, parts.adapters)
-    draining = Draining()
-    mirror = await parts.bus.subscribe(Subscription(name=MIRROR, pattern="#", max_attempts=10))
+    watcher = watcher_of(parts, "-back-office")
+    # Declared here too, before the first job: a subscription receives only what is published after it was declared.
+    await (await parts.bus.subscribe(MIRROR)).close()
     await office.load(await watcher.current())
-    sink = MirrorSink(parts.mirror, parts.bus, node=parts.node)
-    delivery = child.tasks.keep(lambda: deliver(mirror, sink, draining=draining), name="mirror")
-    child.tasks.keep(lambda: office.follow(watcher), name="snapshot")
+    child.tasks.keep(lambda: follow(watcher, office.load), name="snapshot")
     child.tasks.keep(office.recover, name="recovery")
     child.tasks.keep(lambda: beat(parts, "back-office", lambda: office.revision, Traffic()), name="heartbeat")
     replay = Replay(parts.quarantine, parts.bus, lambda: datasets_of(office.snapshot.platform) if office.snapshot else {})
@@ -108,8 +90,6 @@ async def main(child: Child) -> None:
     child.tell("ready", password=access.new_password, sample=sample)
     child.tasks.spawn(_tell_first_load(child, office), name="first load")
     await child.stopping.wait()
-    draining.begin()
-    await asyncio.wait([delivery], timeout=child.settings.drain_s)
 
 
 async def _sample(child: Child, parts: Parts, access: Access) -> object:
@@ -133,7 +113,7 @@ async def _tell_first_load(child: Child, office: _Office) -> None:
                     "job", job=job, state=run.state, rows=run.rows, bad=run.bad_rows, expected=run.expected, reason=run.reason
                 )
         have_ended = all(job in runs and runs[job].state != "running" for job in wanted)
-        if have_ended and not (await office.parts.bus.depth()).get(MIRROR):
+        if have_ended and not (await office.parts.bus.depth()).get(MIRROR.name):
             break
         await asyncio.sleep(0.2)
     child.tell("loaded")

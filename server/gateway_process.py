@@ -3,25 +3,20 @@
 import sys
 
 import msgspec
-import structlog
 
 from core.bus import Reader, Subscription
-from core.errors import PlatformError
 from exchange.services.tiers import Tiers
 from exchange.sinks import CHANGED_PATTERN
 from gateway.listener import Listener
 from gateway.pipeline import Gateway, compose
 from gateway.traffic import Traffic
 from registry.snapshot import Snapshot
-from registry.snapshot_file import SnapshotFile
-from registry.snapshot_watcher import SnapshotWatcher
 from server.child import Child, run
 from server.data_services import make_services, make_tiers, prepare_mirror
 from server.heartbeat import beat
 from server.parts import Parts, open_parts
+from server.snapshots import follow, watcher_of
 from server.sources import SourcePool
-
-_log = structlog.get_logger("server.gateway")
 
 
 class _Worker:
@@ -42,13 +37,10 @@ class _Worker:
         self.gateway.swap(compose(snapshot, made.services, self._parts.limits))
         self.revision = snapshot.revision
 
-    async def follow(self, watcher: SnapshotWatcher, listener: Listener) -> None:
-        async for snapshot in watcher.changes():
-            try:
-                await self.load(snapshot)
-                listener.end_streams()  # they were allowed by the snapshot before: an app may have lost its right since
-            except PlatformError as error:
-                _log.error("a snapshot was refused, the old one stays", revision=snapshot.revision, detail=error.detail)
+    async def reload(self, snapshot: Snapshot, listener: Listener) -> None:
+        """Streams were allowed by the snapshot before: an app may have lost its right since."""
+        await self.load(snapshot)
+        listener.end_streams()
 
 
 async def _announce(reader: Reader, tiers: Tiers) -> None:
@@ -64,8 +56,7 @@ async def main(child: Child) -> None:
     parts = await open_parts(child.settings, child.stack, role=f"gateway-{_worker_number()}")
     worker = _Worker(parts, child)
     child.stack.push_async_callback(worker.pool.close)
-    file = SnapshotFile(child.settings.data_dir / "snapshot.sealed", parts.vault)
-    watcher = SnapshotWatcher(parts.resources, file, parts.vault, parts.adapters)
+    watcher = watcher_of(parts, "")
     control = await parts.bus.subscribe(
         Subscription(name=f"caches-{parts.node}", pattern=CHANGED_PATTERN, channel="control", durable=False)
     )
@@ -74,7 +65,7 @@ async def main(child: Child) -> None:
     listener = Listener(worker.gateway, traffic.observe, drain_s=child.settings.drain_s)
     await listener.start(child.settings.http.host, child.settings.http.port)
     child.stack.push_async_callback(listener.close)
-    child.tasks.keep(lambda: worker.follow(watcher, listener), name="snapshot")
+    child.tasks.keep(lambda: follow(watcher, lambda snapshot: worker.reload(snapshot, listener)), name="snapshot")
     child.tasks.keep(lambda: _announce(control, worker.tiers), name="invalidation")
     child.tasks.keep(lambda: beat(parts, "gateway", lambda: worker.revision, traffic), name="heartbeat")
     child.tell("ready", port=listener.port)

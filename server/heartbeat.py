@@ -15,11 +15,12 @@ from gateway.traffic import Traffic
 from server.parts import Parts
 
 _log = structlog.get_logger("server.heartbeat")
+Role = Literal["gateway", "back-office", "deliveries"]
 _EVERY_S = 1.0
 _CHECK_EVERY = 5
 
 
-async def beat(parts: Parts, role: Literal["gateway", "back-office"], revision: Callable[[], int], traffic: Traffic) -> None:
+async def beat(parts: Parts, role: Role, revision: Callable[[], int], traffic: Traffic) -> None:
     """Report until cancelled; then take the report back. A database that is down is logged once, and reported to again later."""
     report = NodeReport(parts.node, role, os.getpid(), epoch_ms(), epoch_ms(), revision())
     is_down = False

@@ -9,8 +9,9 @@ import sys
 
 
 def lean_environment() -> dict[str, str]:
-    """This process's environment for a child with many threads: glibc would keep a heap for each of up to 16 of them."""
-    return {"MALLOC_ARENA_MAX": "2", **os.environ}
+    """This process's environment for a child with many threads and large batches: glibc would keep a heap for each of up to 16
+    threads, and the memory of every batch."""
+    return {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072", **os.environ}
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from storage.mysql import open_mysql
 from storage.quarantine import SqlQuarantine
 from storage.sqlite import open_sqlite
 
-BACK_OFFICE = "back-office"
+BACK_OFFICE, DELIVERIES = "back-office", "deliveries"
 _EMBEDDED_CACHE_BYTES = 32 << 20
 _log = structlog.get_logger("server.parts")
 
@@ -91,7 +91,7 @@ async def open_parts(settings: Settings, stack: AsyncExitStack, *, role: str) ->
     assert settings.master_key is not None
     cache, limits = _cache_and_limits(settings, stack)
     _writable(settings.data_dir)
-    is_office = role == BACK_OFFICE
+    is_office = role in (BACK_OFFICE, DELIVERIES)
     database, mirror_database = await _databases(settings, stack, connects=is_office)
     node = node_name(settings.data_dir, role)
     parts = Parts(

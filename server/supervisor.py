@@ -135,6 +135,7 @@ class Node:
         if "back-office" in settings.roles:
             command = ["server.back_office", *(["--sample"] if sample else [])]
             self._processes.append(_Process("back office", command, settings, self._on_event))
+            self._processes.append(_Process("deliveries", ["server.delivery_process"], settings, self._on_event))
         if "gateway" in settings.roles:
             for number in range(settings.workers):
                 name = f"gateway {number}" if settings.workers > 1 else "gateway"
@@ -206,19 +207,20 @@ class Node:
         banner.ready(self._settings, self._facts)
 
     async def _end(self) -> None:
-        """Gateways first, so that what they accepted still has its back office; the sample's systems last."""
-        gateways = [p for p in self._processes if p.name.startswith("gateway")]
-        others = [p for p in self._processes if not p.name.startswith("gateway")]
+        """Whoever publishes before whoever delivers, so that little is left on the bus; the sample's systems last."""
         grace_s = self._settings.drain_s + 5
-        for group in (gateways, others):
-            await asyncio.gather(*(process.end(grace_s=grace_s) for process in group))
+        for order in ("gateway", "back office", "deliveries"):
+            ending = [process for process in self._processes if process.name.startswith(order)]
+            await asyncio.gather(*(process.end(grace_s=grace_s) for process in ending))
         if self._estate is not None and self._estate.process.returncode is None:
             self._estate.process.terminate()
             await self._estate.process.wait()
 
 
 def _address(name: str, settings: Settings) -> str:
-    return f"http://{settings.http if name.startswith('gateway') else settings.console}"
+    if name.startswith("gateway"):
+        return f"http://{settings.http}"
+    return f"http://{settings.console}" if name == "back office" else "bus → mirror 总线到镜像"
 
 
 def claim(address: Address, option: str) -> Address:

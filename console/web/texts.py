@@ -54,6 +54,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "ago": ("{seconds} s ago", "{seconds} 秒前"),
     "gateway": ("gateway", "网关"),
     "back-office": ("back office", "后台"),
+    "deliveries": ("deliveries", "投递"),
     "state_running": ("running", "运行中"),
     "state_succeeded": ("succeeded", "成功"),
     "state_partial": ("partial", "部分成功"),

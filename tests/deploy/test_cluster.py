@@ -117,9 +117,9 @@ def test_gateways_share_configuration_tokens_and_limits(nodes: dict[str, Node]) 
         operator.post("/apply", json={"document": DOCUMENT}).raise_for_status()
         issued = operator.post("/apps/shop/credentials").raise_for_status().json()
         revision = operator.post("/diff", json={"document": DOCUMENT}).json()["revision"]
-        wait(lambda: [each["revision"] for each in reports(operator)] == [revision] * 3, lambda: str(reports(operator)))
+        wait(lambda: [each["revision"] for each in reports(operator)] == [revision] * 4, lambda: str(reports(operator)))
         assert all(set(each["parts"].values()) == {"ok"} for each in reports(operator))
-        assert sorted(each["role"] for each in reports(operator)) == ["back-office", "gateway", "gateway"]
+        assert sorted(each["role"] for each in reports(operator)) == ["back-office", "deliveries", "gateway", "gateway"]
 
     grant = httpx.post(
         f"{gateways[0].url}/oauth2/token", data={"grant_type": "client_credentials"}, auth=(issued["key"], issued["secret"])

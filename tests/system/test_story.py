@@ -115,7 +115,7 @@ def test_an_increment_asks_for_what_is_new_only(node: Node) -> None:
 def test_the_node_says_that_it_is_well(node: Node) -> None:
     with node.operator() as operator:
         nodes = operator.get("/nodes").json()["items"]
-    assert {each["report"]["role"] for each in nodes} == {"gateway", "back-office"}
+    assert {each["report"]["role"] for each in nodes} == {"gateway", "back-office", "deliveries"}
     for each in nodes:
         assert set(each["report"]["parts"].values()) == {"ok"}
         assert each["is_live"]
