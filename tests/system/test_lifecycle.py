@@ -11,7 +11,7 @@ import pytest
 
 from config.address import Address
 from tests.system.conftest import NodeMaker
-from tests.system.node import Node, changed, credential_of, eventually, manifest_of, run_once, runs
+from tests.system.node import Node, at_source, changed, credential_of, eventually, manifest_of, run_once, runs
 
 
 def _refused(node: Node) -> str:
@@ -41,6 +41,21 @@ def test_a_killed_back_office_comes_back_while_the_gateway_serves_on(own_node: N
     eventually("the console answers again", lambda: _answers(own_node), within_s=20)
     with own_node.operator() as operator:
         assert run_once(operator, "buildings")["state"] == "succeeded"
+
+
+def test_killed_deliveries_come_back_and_bring_everything(own_node: Node) -> None:
+    deliveries = own_node.process("server.delivery_process")
+    with own_node.operator() as operator, own_node.app() as app:
+        os.kill(deliveries, signal.SIGKILL)
+        at_source(
+            own_node,
+            "sales",
+            "UPDATE Customer SET Status = '归来', UpdatedAt = '2031-01-01 00:00:00.000' WHERE CustomerID = 'K0000007'",
+        )
+        assert run_once(operator, "customers")["rows"] >= 1
+        eventually("the change is mirrored", lambda: app.get("/v1/customers/K0000007").json()["status"] == "归来", within_s=20)
+        eventually("the bus is empty", lambda: not operator.get("/bus").json()["depth"]["mirror"])
+    assert own_node.process("server.delivery_process") != deliveries
 
 
 def _answers(node: Node) -> bool:
