@@ -91,7 +91,7 @@ def load(node: Node, name: str, source: dict[str, Any], count: int) -> float:
     document = {
         "version": 1,
         "sources": {name: source},
-        "jobs": {job: {"dataset": f"{name}.deals", "mode": "full", "schedule": {"once": True}, "batch_rows": 2000}},
+        "jobs": {job: {"dataset": f"{name}.deals", "mode": "full", "schedule": {"once": True}}},
     }
     node.api("POST", "/apply", {"document": document})
     until = time.time() + _END_S

@@ -65,7 +65,7 @@ class Job(Part, frozen=True):
     mode: Literal["full", "incremental"] = "incremental"
     schedule: Schedule = Schedule(once=True)
     retry: Retry = Retry()
-    batch_rows: Annotated[int, Meta(ge=1, le=50_000)] = 2_000
+    batch_rows: Annotated[int, Meta(ge=1, le=50_000)] = 5_000
     title: str = ""
     owner: str = ""
     enabled: bool = True
