@@ -1,6 +1,6 @@
 """A process that publishes or reads until it is killed: `bus_process.py KIND ADDRESS publish|read|poison NAME`.
 
-It prints a line for each envelope after the bus has confirmed it (publish), before it is settled (poison), or after (read).
+It prints a line for each envelope after the bus has confirmed it (publish), or before it is settled (read, poison).
 """
 
 import asyncio
@@ -29,8 +29,8 @@ async def read(transport: EmbeddedTransport | RabbitTransport, name: str) -> Non
     reader = await transport.subscribe(Subscription(name, "#"))
     while True:
         delivery = await reader.next()
+        say(f"{delivery.envelope.id} {delivery.attempt}")  # the sink has it; what is killed before the ack comes again
         await delivery.ack()
-        say(f"{delivery.envelope.id} {delivery.attempt}")
 
 
 async def poison(transport: EmbeddedTransport | RabbitTransport, name: str) -> None:

@@ -290,11 +290,11 @@ class TransportConformance:
         await (await transport.subscribe(Subscription("mirror", "#"))).close()
         await transport.publish([envelope(number) for number in range(200)])
         async with self.process(process_address, "read", "mirror") as process:
-            acknowledged = [line.split()[0] for line in await self.lines_until_killed(process, 40)]
+            taken = [line.split()[0] for line in await self.lines_until_killed(process, 40)]
         reader = await transport.subscribe(Subscription("mirror", "#"))
         rest = [(await take(reader)).envelope.id]
         rest += await self._rest(reader)
-        assert set(acknowledged) | set(rest) == {f"e{number}" for number in range(200)}
+        assert set(taken) | set(rest) == {f"e{number}" for number in range(200)}
         assert rest == sorted(rest, key=lambda name: int(name[1:]))
 
     async def _rest(self, reader: Reader) -> list[str]:
