@@ -1,6 +1,10 @@
 """Apps, proxies and their keys from the command line."""
 
+import pytest
+
 from tests.cli.conftest import CommandLine
+
+pytestmark = pytest.mark.slow  # each step is a process of its own
 
 
 async def test_the_life_of_an_app(zhiyun: CommandLine) -> None:

@@ -2,8 +2,12 @@
 
 import asyncio
 
+import pytest
+
 from tests.cli.conftest import CommandLine
 from tests.console.platform_parts import PASSWORD
+
+pytestmark = pytest.mark.slow  # each step is a process of its own
 
 
 async def test_no_node(alone: CommandLine) -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from tests.cli.conftest import CommandLine
 
+pytestmark = pytest.mark.slow  # each step is a process of its own
+
 PLATFORM = """\
 version: 1
 plans:

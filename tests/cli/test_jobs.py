@@ -8,6 +8,8 @@ import pytest
 from core.records import BadRow
 from tests.cli.conftest import CommandLine
 
+pytestmark = pytest.mark.slow  # each step is a process of its own
+
 DOCUMENT = {
     "sources": {
         "points": {
