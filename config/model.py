@@ -6,19 +6,18 @@ Cross-references (a job's dataset, an app's plan) are checked in `config/check.p
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from config.policies import Count, Grant, Policies, Positive
+from config.policies import Part as Part
+from config.upstreams import ResourceName, Route, Upstream
 from core.schema import Dataset
 
-ResourceName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,62}$", description="lower case, digits and hyphens")]
 DatasetRef = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*\.[a-z][a-z0-9_]*$", description="<source>.<dataset>")]
-Scope = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*:(read|write)$", description="<service>:read or <service>:write")]
-Positive = Annotated[float, Meta(gt=0)]
-Count = Annotated[int, Meta(ge=1)]
-
-
-class Part(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What all parts of the model share: values, immutable, no unknown field."""
+Scope = Annotated[
+    str,
+    Meta(pattern=r"^[a-z][a-z0-9-]*:(read|write|call)$", description="<service>:read, <service>:write or <route>:call"),
+]
 
 
 class Guard(Part, frozen=True):
@@ -104,35 +103,87 @@ class Service(Part, frozen=True):
     source_reads: bool = False
     freshness: Freshness = Freshness()
     max_limit: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
+    policies: Policies = Policies()
     enabled: bool = True
 
 
 class Plan(Part, frozen=True):
-    """How much an app may ask: `per_s` requests a second sustained, `burst` at once."""
+    """How much an app may ask: `per_s` requests a second sustained, `burst` at once, `concurrent` under way, and quotas for each
+    calendar day and month in UTC."""
 
     per_s: Positive
     burst: Count
+    concurrent: Count | None = None
+    per_day: Count | None = None
+    per_month: Count | None = None
     title: str = ""
 
 
 class Proxy(Part, frozen=True):
-    """A partner that registers and carries apps (外部代理). Its apps are served only from `addresses`, where given (CIDR)."""
+    """A partner that registers and carries apps (外部代理). Its apps are served only from `addresses`, where given (CIDR), and never
+    from `denied`."""
 
     title: str = ""
     owner: str = ""
     addresses: tuple[str, ...] = ()
+    denied: tuple[str, ...] = ()
     enabled: bool = True
 
 
 class App(Part, frozen=True):
-    """A client of the data services. Its AppKey and AppSecret are issued by the platform and are not part of this text."""
+    """A client of the data services. Its AppKey and AppSecret are issued by the platform and are not part of this text.
+
+    `grants` narrow what a scope gives, by service or route. `certificates` are the subject names (RFC 4514) or SHA-256 thumbprints
+    (hex) of client certificates that stand for the app. `subjects` maps the `sub` (or `client_id`) of a trusted issuer's tokens to it.
+    """
 
     plan: ResourceName
     scopes: tuple[Scope, ...] = ()
+    grants: dict[ResourceName, Grant] = {}
+    certificates: tuple[str, ...] = ()
+    subjects: dict[ResourceName, tuple[str, ...]] = {}
     title: str = ""
     owner: str = ""
     proxy: ResourceName | None = None
     addresses: tuple[str, ...] = ()
+    denied: tuple[str, ...] = ()
+    enabled: bool = True
+
+
+class Device(Part, frozen=True):
+    """A device under an app with its own public key (JWK, RFC 7517); tokens bound to it need a DPoP proof (RFC 9449)."""
+
+    app: ResourceName
+    key: dict[str, str]
+    title: str = ""
+    enabled: bool = True
+
+
+class Issuer(Part, frozen=True):
+    """A third party whose JWTs are believed (RFC 7519). The algorithm is pinned; `audience` and `issuer` are required in each token.
+    Keys come from `jwks_url`, kept and asked again every `refresh_s`, or stand here. An app's `subjects` say whose tokens are its."""
+
+    issuer: str
+    audience: str
+    algorithm: Literal["EdDSA", "ES256", "RS256"]
+    jwks_url: Annotated[str, Meta(pattern=r"^https?://\S+$", description="an http:// or https:// URL")] | None = None
+    keys: tuple[dict[str, str], ...] = ()
+    subject_claim: Literal["sub", "client_id", "azp"] = "sub"
+    scope_claim: str = "scope"
+    refresh_s: Positive = 300.0
+    enabled: bool = True
+
+
+class AccessList(Part, frozen=True):
+    """A black or white list (黑白名单) for the whole platform. A caller on any `deny` list is refused; where `allow` lists of
+    addresses exist, the address must be on one. `users` are the subjects of third-party tokens."""
+
+    action: Literal["allow", "deny"] = "deny"
+    addresses: tuple[str, ...] = ()
+    apps: tuple[ResourceName, ...] = ()
+    devices: tuple[ResourceName, ...] = ()
+    users: tuple[str, ...] = ()
+    title: str = ""
     enabled: bool = True
 
 
@@ -146,14 +197,24 @@ class Platform(Part, frozen=True):
     sources: dict[ResourceName, Source] = {}
     services: dict[ResourceName, Service] = {}
     jobs: dict[ResourceName, Job] = {}
+    upstreams: dict[ResourceName, Upstream] = {}
+    routes: dict[ResourceName, Route] = {}
+    devices: dict[ResourceName, Device] = {}
+    issuers: dict[ResourceName, Issuer] = {}
+    lists: dict[ResourceName, AccessList] = {}
 
 
 KINDS: dict[str, tuple[str, type[Part]]] = {
     "plan": ("plans", Plan),
+    "issuer": ("issuers", Issuer),
     "proxy": ("proxies", Proxy),
     "app": ("apps", App),
+    "device": ("devices", Device),
     "source": ("sources", Source),
     "service": ("services", Service),
     "job": ("jobs", Job),
+    "upstream": ("upstreams", Upstream),
+    "route": ("routes", Route),
+    "list": ("lists", AccessList),
 }
 """Resource kind → its section in `platform.yaml` and `/api/v1/<section>`, and its type; in an order that satisfies references."""

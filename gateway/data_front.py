@@ -9,10 +9,9 @@ import msgspec
 
 from config.model import Service
 from core.errors import InvalidInput, PlatformError
-from core.http import Request, Response, Stream
 from core.schema import Dataset, Record, Value
 from core.service import Answer, Caller, DataService, Write
-from gateway.identity import identity_of
+from gateway.stage import Request, Response, Stream
 
 _DEFAULT_LIMIT = 100
 _MAX_CHANGES = 1000
@@ -23,7 +22,7 @@ _JSON = ("Content-Type", "application/json")
 
 
 def _caller(request: Request) -> Caller:
-    return Caller(identity_of(request).app, request.request_id, request.deadline)
+    return Caller(request.identity.app, request.request_id, request.deadline)
 
 
 def _integer(value: str, name: str, low: int, high: int) -> int:
@@ -88,7 +87,7 @@ class DataFront:
         _, rest = _taken(request.query)
         if rest:
             raise InvalidInput(f"unknown parameter {rest[0][0]!r}")
-        return _response(await self._service.get(request.attributes["path"][0], _caller(request)), request)
+        return _response(await self._service.get(request.parameters["key"], _caller(request)), request)
 
     async def query(self, request: Request) -> Response:
         """GET /v1/<service>?<field>=…&limit=&cursor="""
@@ -133,12 +132,12 @@ class DataFront:
 
     async def patch(self, request: Request) -> Response:
         """PATCH /v1/<service>/{key}: sets the given fields."""
-        return await self._write(request, request.attributes["path"][0], await _record(request))
+        return await self._write(request, request.parameters["key"], await _record(request))
 
     async def put(self, request: Request) -> Response:
         """PUT /v1/<service>/{key}: sets every writable field; one not given becomes null."""
         given = await _record(request)
-        return await self._write(request, request.attributes["path"][0], {**dict.fromkeys(self._writable), **given})
+        return await self._write(request, request.parameters["key"], {**dict.fromkeys(self._writable), **given})
 
     async def post(self, request: Request) -> Response:
         """POST /v1/<service>: the key stands in the body. Refused where the record exists."""
@@ -149,7 +148,7 @@ class DataFront:
 
     async def delete(self, request: Request) -> Response:
         """DELETE /v1/<service>/{key}"""
-        return await self._write(request, request.attributes["path"][0], None)
+        return await self._write(request, request.parameters["key"], None)
 
     async def _write(self, request: Request, key: str, changes: Record | None, *, is_new: bool = False) -> Response:
         once = request.headers.get("idempotency-key", "").strip().strip('"')

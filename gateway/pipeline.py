@@ -1,17 +1,19 @@
-"""The whole request pipe, composed once for each snapshot: which path runs through which stages to which service."""
+"""Every pipe of a snapshot: which path runs through which stages to which service or upstream. Composed once when it is loaded."""
 
 import time
 from collections.abc import Mapping
 from typing import Protocol
 
 from config.model import Platform
+from config.upstreams import Match
 from core.cache import Limiter
 from core.errors import Unavailable
-from core.http import Handler, Request, Response
 from core.schema import Dataset
 from core.service import DataService
 from gateway.data_front import DataFront
-from gateway.router import Route, Router
+from gateway.pipe import Pipe
+from gateway.router import Router
+from gateway.stage import Handler, Request, Response
 from gateway.stages.authenticate import Authenticate
 from gateway.stages.authorise import Admission, Authorise
 from gateway.stages.limit import Limit
@@ -30,33 +32,41 @@ class Limiters(Protocol):
     def local(self) -> Limiter: ...
 
 
+Entry = tuple[Match, Pipe]
+
+
 def compose(snapshot: Snapshot, services: Mapping[str, DataService], limiters: Limiters) -> Router:
-    """Every route of the snapshot, each with its chain identify → authenticate → authorise → limit → service."""
+    """Every route of the snapshot, each with its pipe identify → authenticate → authorise → limit → service."""
     platform = snapshot.platform
     tokens, admission = Tokens(snapshot), Admission(platform)
     authenticate = Authenticate(tokens.verify, time.time)
     plans = {name: (app.plan, platform.plans[app.plan]) for name, app in platform.apps.items()}
     limit = Limit(plans, limiters.shared, limiters.local)
-    routes = [Route("POST", "/oauth2/token", TokenEndpoint(snapshot, tokens, admission, limiters.local))]
+    token = TokenEndpoint(snapshot, tokens, admission, limiters.local)
+    entries = [_entry("POST", "/oauth2/token", Pipe("oauth2-token", (), kind="platform", handler=token))]
     for name, service in services.items():
         front = DataFront(service, _dataset(platform, name), platform.services[name])
 
-        def chain(handler: Handler, scope: str) -> Handler:
-            return authenticate(Authorise(admission, scope)(limit(handler)))
+        def pipe(handler: Handler, scope: str, name: str = name) -> Pipe:
+            return Pipe(name, (authenticate, Authorise(admission, scope), limit), handler=handler)
 
-        routes += [Route(method, path, chain(h, f"{name}:read")) for method, path, h in _reads(name, front)]
+        entries += [_entry(method, path, pipe(h, f"{name}:read")) for method, path, h in _reads(name, front)]
         if platform.services[name].kind == "synchronous":
-            routes += [Route(method, path, chain(h, f"{name}:write")) for method, path, h in _writes(name, front)]
-    return Router([*routes, Route("GET", "/healthz", _alive)])
+            entries += [_entry(method, path, pipe(h, f"{name}:write")) for method, path, h in _writes(name, front)]
+    return Router([*entries, _entry("GET", "/healthz", Pipe("healthz", (), kind="platform", handler=_alive))])
+
+
+def _entry(method: str, path: str, pipe: Pipe) -> Entry:
+    return Match(path=path, methods=(method,)), pipe
 
 
 def _reads(name: str, front: DataFront) -> list[tuple[str, str, Handler]]:
-    one, many = f"/v1/{name}/{{}}", f"/v1/{name}"
+    one, many = f"/v1/{name}/{{key}}", f"/v1/{name}"
     return [("GET", one, front.get), ("GET", many, front.query), ("GET", f"{many}/changes", front.changes)]
 
 
 def _writes(name: str, front: DataFront) -> list[tuple[str, str, Handler]]:
-    one, many = f"/v1/{name}/{{}}", f"/v1/{name}"
+    one, many = f"/v1/{name}/{{key}}", f"/v1/{name}"
     return [("PATCH", one, front.patch), ("PUT", one, front.put), ("DELETE", one, front.delete), ("POST", many, front.post)]
 
 
@@ -73,7 +83,7 @@ async def _alive(request: Request) -> Response:
 
 
 class Gateway:
-    """The handler the listener calls: the router of the moment. A request that has begun stays on the router it began with."""
+    """The router of the moment. A request that has begun stays on the pipe it began with."""
 
     def __init__(self) -> None:
         self._router: Router | None = None
@@ -81,7 +91,8 @@ class Gateway:
     def swap(self, router: Router) -> None:
         self._router = router
 
-    async def __call__(self, request: Request) -> Response:
+    def find(self, request: Request) -> Pipe:
+        """Raises NotFound, InvalidInput (method_not_allowed), or Unavailable before the first snapshot."""
         if self._router is None:
             raise Unavailable("this node is starting")
-        return await self._router(request)
+        return self._router.find(request)

@@ -16,7 +16,7 @@ from core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from core.http import Request, Response
+from gateway.stage import Request, Response
 
 _STATUS: dict[type[PlatformError], int] = {
     InvalidInput: 400,
@@ -53,8 +53,6 @@ _TITLES = {
     503: ("The data can't be had right now", "数据暂不可用"),
     504: ("The answer took too long", "请求超时"),
 }
-TOLD = "headers"
-"""The request attribute in which router and stages leave header fields that a problem carries too."""
 _RETRY_AFTER_S = 2  # for a source or part that is down and did not say when to come back
 
 
@@ -78,7 +76,6 @@ def problem(error: PlatformError, request: Request) -> Response:
         "request_id": request.request_id,
     }
     headers = [("Content-Type", "application/problem+json"), ("Content-Language", "zh" if is_chinese else "en")]
-    headers.extend(request.attributes.get(TOLD, ()))
     if isinstance(error, Unauthenticated):
         headers.append(("WWW-Authenticate", 'Bearer realm="zhiyun"'))  # RFC 6750 §3
     if isinstance(error, Limited):

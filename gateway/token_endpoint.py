@@ -9,7 +9,7 @@ import msgspec
 from core.cache import Limiter, Rate
 from core.clock import epoch_ms
 from core.errors import Forbidden, Limited, PlatformError, Unauthenticated
-from core.http import Request, Response
+from gateway.stage import Request, Response
 from gateway.stages.authorise import Admission
 from gateway.tokens import LIFETIME_S, Tokens
 from registry.snapshot import Snapshot

@@ -1,1 +1,1 @@
-"""One file a stage, in fixed order: identify → authenticate → authorise → limit. See core.http.Stage."""
+"""One file a stage, in fixed order: identify → authenticate → authorise → limit → cache → transform. See gateway.stage.Stage."""

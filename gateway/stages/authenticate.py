@@ -4,8 +4,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from core.errors import Unauthenticated
-from core.http import Handler, Request, Response
 from gateway.identity import Identity
+from gateway.stage import Outcome, Request, Stage
 
 Verifier = Callable[[str], tuple[Identity, float]]
 """Token → identity and the epoch second it expires; raises Unauthenticated."""
@@ -16,17 +16,16 @@ _MEMO_ENTRIES = 4096
 class Authenticate:
     """`verify` belongs to one snapshot; so does the memo, and both go with it when a key is revoked."""
 
+    name = "authenticate"
+
     def __init__(self, verify: Verifier, now: Callable[[], float]) -> None:
         self._verify = verify
         self._now = now
         self._memo: OrderedDict[str, tuple[Identity, float]] = OrderedDict()
 
-    def __call__(self, following: Handler) -> Handler:
-        async def handle(request: Request) -> Response:
-            request.attributes["identity"] = self._identity(_bearer(request))
-            return await following(request)
-
-        return handle
+    def on_request(self, request: Request) -> Outcome:
+        request.identity = self._identity(_bearer(request))
+        return None
 
     def _identity(self, token: str) -> Identity:
         known = self._memo.get(token)
@@ -42,7 +41,11 @@ class Authenticate:
 
 
 def _bearer(request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, _, token = request.authorization.decode("ascii", "replace").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("this request needs a token: send `Authorization: Bearer <token>`", code="token_missing")
     return token.strip()
+
+
+def _conforms(stage: Authenticate) -> Stage:
+    return stage

@@ -6,8 +6,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from config.model import App, Platform
 from core.errors import Forbidden, Unauthenticated
-from core.http import Handler, Request, Response
-from gateway.identity import identity_of
+from gateway.stage import Outcome, Request, Stage
 
 _Networks = tuple[IPv4Network | IPv6Network, ...]
 
@@ -55,19 +54,22 @@ class Admission:
 
 
 class Authorise:
-    """Requires one scope on one service."""
+    """Requires one scope on one service or route."""
+
+    name = "authorise"
 
     def __init__(self, admission: Admission, scope: str) -> None:
         self._admission = admission
         self._scope = scope
 
-    def __call__(self, following: Handler) -> Handler:
-        async def handle(request: Request) -> Response:
-            identity = identity_of(request)
-            app = self._admission.admit(identity.app, request.remote)
-            if self._scope not in identity.scopes or self._scope not in app.scopes:
-                raise Forbidden(f"app {identity.app} has no scope {self._scope}", code="scope_missing")
-            request.attributes["app"] = app
-            return await following(request)
+    def on_request(self, request: Request) -> Outcome:
+        identity = request.identity
+        app = self._admission.admit(identity.app, request.remote)
+        if self._scope not in app.scopes or (identity.scopes is not None and self._scope not in identity.scopes):
+            raise Forbidden(f"app {identity.app} has no scope {self._scope}", code="scope_missing")
+        request.app = app
+        return None
 
-        return handle
+
+def _conforms(stage: Authorise) -> Stage:
+    return stage

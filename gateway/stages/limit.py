@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from config.model import Plan
 from core.cache import Limiter, Rate, Verdict
 from core.errors import Limited, Unavailable
-from core.http import Handler, Request, Response
-from gateway.identity import identity_of
-from gateway.problems import TOLD
+from gateway.stage import Outcome, Request, Stage
 
 
 class Limit:
     """`plans` by app name, compiled with the snapshot."""
+
+    name = "limit"
 
     def __init__(self, plans: Mapping[str, tuple[str, Plan]], limiter: Limiter, fallback: Limiter) -> None:
         self._rates = {
@@ -26,26 +26,27 @@ class Limit:
         self._limiter = limiter
         self._fallback = fallback
 
-    def __call__(self, following: Handler) -> Handler:
-        async def handle(request: Request) -> Response:
-            app = identity_of(request).app
-            rate, policy = self._rates[app]
-            verdict = await self._take(f"app:{app}", rate)
-            reset = max(0, math.ceil(verdict.reset_s))
-            told = [("RateLimit-Policy", policy), ("RateLimit", f'"{self._names[app]}";r={verdict.remaining};t={reset}')]
-            request.attributes[TOLD] = told  # for the answer to an error, the 429 above all
-            if not verdict.allowed:
-                plan = self._names[app]
-                text = f"plan {plan} allows {rate.per_s:g} requests a second, {rate.burst} at once"
-                raise Limited(text, retry_after_s=verdict.retry_after_s, code="rate_limited")
-            response = await following(request)
-            response.headers.extend(told)
-            return response
+    def on_request(self, request: Request) -> Outcome:
+        return self._charge(request)
 
-        return handle
+    async def _charge(self, request: Request) -> None:
+        app = request.identity.app
+        rate, policy = self._rates[app]
+        verdict = await self._take(f"app:{app}", rate)
+        reset = max(0, math.ceil(verdict.reset_s))
+        request.tell("RateLimit-Policy", policy)
+        request.tell("RateLimit", f'"{self._names[app]}";r={verdict.remaining};t={reset}')
+        if not verdict.allowed:
+            plan = self._names[app]
+            text = f"plan {plan} allows {rate.per_s:g} requests a second, {rate.burst} at once"
+            raise Limited(text, retry_after_s=verdict.retry_after_s, code="rate_limited")
 
     async def _take(self, key: str, rate: Rate) -> Verdict:
         try:
             return await self._limiter.take(key, rate)
         except Unavailable:
             return await self._fallback.take(key, rate)
+
+
+def _conforms(stage: Limit) -> Stage:
+    return stage

@@ -1,4 +1,4 @@
-"""What every stage keeps to (core.http.Stage), whatever it decides. A stage's test subclasses it and gives one to try."""
+"""What every stage keeps to (gateway.stage.Stage), whatever it decides. A stage's test subclasses it and gives one to try."""
 
 import asyncio
 from abc import abstractmethod
@@ -6,7 +6,8 @@ from abc import abstractmethod
 import pytest
 
 from core.errors import PlatformError
-from core.http import Request, Response, Stage
+from gateway.pipe import Pipe, run
+from gateway.stage import Request, Response, Stage
 
 
 class StageSuite:
@@ -29,7 +30,7 @@ class StageSuite:
             return Response(201, [("X-From", "behind")], b"body")
 
         request = self.admitted()
-        answer = await self.stage()(following)(request)
+        answer = await run(Pipe("test", [self.stage()], handler=following), request)
         assert (answer.status, answer.body, ("X-From", "behind") in answer.headers) == (201, b"body", True)
         assert seen == [request]
 
@@ -38,7 +39,7 @@ class StageSuite:
             raise AssertionError("asked although it was refused")
 
         with pytest.raises(PlatformError):
-            await self.stage()(following)(self.refused())
+            await run(Pipe("test", [self.stage()], handler=following), self.refused())
 
     async def test_an_error_from_behind_passes_unchanged(self) -> None:
         error = PlatformError("from behind")
@@ -47,7 +48,7 @@ class StageSuite:
             raise error
 
         with pytest.raises(PlatformError) as caught:
-            await self.stage()(following)(self.admitted())
+            await run(Pipe("test", [self.stage()], handler=following), self.admitted())
         assert caught.value is error
 
     async def test_one_stage_serves_many_routes_and_overlapping_requests(self) -> None:
@@ -60,6 +61,6 @@ class StageSuite:
         async def second(_: Request) -> Response:
             return Response(200, body=b"second")
 
-        chains = [stage(first), stage(second)] * 5
-        answers = await asyncio.gather(*(chain(self.admitted()) for chain in chains))
+        pipes = [Pipe("first", [stage], handler=first), Pipe("second", [stage], handler=second)] * 5
+        answers = await asyncio.gather(*(run(pipe, self.admitted()) for pipe in pipes))
         assert [answer.body for answer in answers] == [b"first", b"second"] * 5

@@ -1,13 +1,12 @@
 """A whole gateway without its sockets: registry and mirror on SQLite, real snapshot, tokens and services over a `Ledger`."""
 
 import base64
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -15,14 +14,16 @@ from adapters.guarded import Guarded
 from config.settings import Settings
 from core.clock import epoch_ms
 from core.errors import PlatformError
-from core.http import Request, Response
 from core.ids import new_request_id
 from core.records import ChangeSet
 from core.secret import Secret
 from core.supervise import Tasks
 from gateway.pipeline import compose
+from gateway.http1.message import made_request
+from gateway.pipe import run
 from gateway.problems import problem
 from gateway.router import Router
+from gateway.stage import Request, Response
 from gateway.tokens import Tokens
 from registry.credentials import Credentials, Issued
 from registry.registry import Registry
@@ -115,9 +116,11 @@ class Desk:
             body = msgspec.json.encode(body)
         request = request_of(method, target, headers=sent, body=body, remote=remote)
         try:
-            return await self.router(request)
+            response = await run(self.router.find(request), request)
         except PlatformError as error:
-            return problem(error, request)
+            response = problem(error, request)
+        response.headers.extend(request.told or ())
+        return response
 
     async def write(self, method: str, target: str, body: object, once: str, **headers: str) -> Response:
         """A write with its Idempotency-Key; `if_match="…"` becomes If-Match."""
@@ -134,21 +137,7 @@ def request_of(
     method: str, target: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"", remote: str = "127.0.0.1"
 ) -> Request:
     """A request as the listener makes it."""
-    path, _, query = target.partition("?")
-
-    async def read() -> bytes:
-        return body
-
-    return Request(
-        method=method,
-        path=path,
-        query=parse_qsl(query, keep_blank_values=True),
-        headers=headers or {},
-        remote=remote,
-        request_id=new_request_id(),
-        deadline=time.monotonic() + 30,
-        body=read,
-    )
+    return made_request(method, target, headers=headers, body=body, remote=remote, request_id=new_request_id())
 
 
 def basic(key: str, secret: str) -> str:

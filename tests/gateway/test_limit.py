@@ -9,7 +9,6 @@ from cache.limiter_redis import RedisLimiter
 from cache.redis_connection import RedisConnection
 from config.model import Plan
 from core.errors import Limited
-from core.http import Request, Response
 from gateway.identity import Identity
 from gateway.problems import problem
 from gateway.stages.limit import Limit
@@ -20,7 +19,7 @@ PLANS = {"slow": ("tiny", Plan(per_s=0.5, burst=2)), "quick": ("gold", Plan(per_
 
 def _request(app: str = "slow") -> Request:
     request = request_of("GET", "/")
-    request.attributes["identity"] = Identity(app, "ak", frozenset())
+    request.identity = Identity(app, "ak", frozenset())
     return request
 
 

@@ -5,8 +5,9 @@ import time
 from cache.limiter_memory import MemoryLimiter
 from config.model import App, Plan, Platform
 from core.errors import Unauthenticated
-from core.http import Request, Stage
+
 from gateway.identity import Identity
+from gateway.stage import Request, Stage
 from gateway.stages.authenticate import Authenticate
 from gateway.stages.authorise import Admission, Authorise
 from gateway.stages.limit import Limit
@@ -19,7 +20,7 @@ SHOP = Identity("shop", "ak_1", frozenset({"customers:read"}))
 def _from(identity: Identity | None) -> Request:
     request = request_of("GET", "/v1/customers")
     if identity is not None:
-        request.attributes["identity"] = identity
+        request.identity = identity
     return request
 
 

@@ -1,0 +1,271 @@
+"""One request and its answer, as stages and endpoints see them. Parsed once, strictly; text and mappings are made only where asked.
+
+Neighbours: `head` makes requests from bytes, `inbound` and `outbound` move them. Must not know any stage or route.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+MAX_QUERY_FIELDS = 100
+MALFORMED_QUERY = [("", "malformed query")]
+"""What `Request.query` gives for a query that is no list of pairs: whoever needs the query refuses it, in the form of a problem."""
+
+
+class Stream(Protocol):
+    """The open body of a streamed answer (server-sent events)."""
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece, waiting while the reader is slow. Raises NotConnected when the reader has gone."""
+        ...
+
+
+class Filter(Protocol):
+    """Changes a body while it passes (compression, a tee into a cache). Fed each piece in order, then finished once."""
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def finish(self) -> bytes: ...
+
+
+class Response:
+    """One answer: with its whole body, or with `stream`, or, where it comes from an upstream, still on its way (`is_passing`).
+
+    An answer on its way has its head only; `filters` added by stages are fed its body, outermost last. A stage that needs the whole
+    body says so (see `gateway.stage.AnswerStage`). `keeps_length` says that filters leave the body's length as it is.
+    """
+
+    __slots__ = ("body", "filters", "headers", "is_passing", "keeps_length", "status", "stream")
+
+    def __init__(
+        self,
+        status: int,
+        headers: list[tuple[str, str]] | None = None,
+        body: bytes = b"",
+        stream: Callable[[Stream], Awaitable[None]] | None = None,
+    ) -> None:
+        self.status = status
+        self.headers: list[tuple[str, str]] = [] if headers is None else headers
+        self.body = body
+        self.stream = stream
+        self.is_passing = False
+        self.filters: list[Filter] | None = None
+        self.keeps_length = True
+
+    def header(self, name: str) -> str:
+        """The first value of a field, its name in any case; empty where there is none."""
+        wanted = name.lower()
+        return next((value for each, value in self.headers if each.lower() == wanted), "")
+
+    def set_header(self, name: str, value: str) -> None:
+        """Replace every field of that name."""
+        self.remove_header(name)
+        self.headers.append((name, value))
+
+    def remove_header(self, name: str) -> None:
+        wanted = name.lower()
+        self.headers = [pair for pair in self.headers if pair[0].lower() != wanted]
+
+
+class Request:
+    """One request.
+
+    `verb` and `target` are as received, `head` the whole head, `forward` the header lines that may go upstream (each with its CRLF;
+    hop-by-hop fields, credentials of the platform and forged forwarding fields are not among them). `line` is for the log.
+    `remote` is the caller's address, believed from trusted proxies only. `deadline` and `started` are monotonic seconds.
+
+    What stages leave: `identity`, `app`, `parameters` (what the route's path matched), `told` (header fields that every answer to
+    this request carries, problems too), `attributes` (anything, by stage). What is sent upstream is changed by `set_header`,
+    `remove_header`, `upstream_target` and `replace_body`.
+    """
+
+    __slots__ = (
+        "_attributes",
+        "_body_reader",
+        "_headers",
+        "_query",
+        "added",
+        "app",
+        "authorization",
+        "body_length",
+        "certificate",
+        "content",
+        "deadline",
+        "ended",
+        "error_code",
+        "forward",
+        "head",
+        "host",
+        "identity",
+        "line",
+        "parameters",
+        "pipe",
+        "received_bytes",
+        "remote",
+        "removed",
+        "request_id",
+        "scheme",
+        "sent_bytes",
+        "started",
+        "status",
+        "target",
+        "told",
+        "trace",
+        "upstream",
+        "upstream_target",
+        "verb",
+    )
+
+    def __init__(self, verb: bytes, target: bytes, head: bytes, forward: bytes) -> None:
+        self.verb = verb
+        self.target = target
+        self.head = head
+        self.forward = forward
+        self.line = b""
+        self.host = b""
+        self.authorization = b""  # the Authorization field's value, as it came
+        self.body_length = 0  # bytes; -1: chunked
+        self.content: bytes | None = None  # the whole body, once something has asked for it
+        self.remote = ""
+        self.scheme = "http"
+        self.certificate: Any = None  # the client's certificate (DER bytes) where the listener checked one
+        self.request_id = ""
+        self.trace = b""  # traceparent that is sent on (W3C Trace Context §3.2)
+        self.started = 0.0
+        self.deadline = 0.0
+        self.ended = 0.0
+        self.status = 0  # of the answer; 499 where the client went before it
+        self.error_code = ""  # of the problem that was answered
+        self.received_bytes = 0  # of the body
+        self.sent_bytes = 0  # of the answer's body
+        self.upstream = ""  # the endpoint that answered
+        self.pipe: Any = None
+        self.identity: Any = None
+        self.app: Any = None
+        self.parameters: Mapping[str, str] = {}
+        self.told: list[tuple[str, str]] | None = None
+        self.added: list[bytes] | None = None
+        self.removed: set[bytes] | None = None
+        self.upstream_target: bytes | None = None
+        self._headers: dict[str, str] | None = None
+        self._query: list[tuple[str, str]] | None = None
+        self._attributes: dict[str, Any] | None = None
+        self._body_reader: Callable[[], Awaitable[bytes]] | None = None
+
+    @property
+    def method(self) -> str:
+        return self.verb.decode("ascii")
+
+    @property
+    def path(self) -> str:
+        """As received, percent-encoding kept: free of dot segments, empty segments and encoded slashes."""
+        return self.target.partition(b"?")[0].decode("ascii", "replace")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Every field received by its lower-case name; a repeated one is joined by `, ` (RFC 9110 §5.3)."""
+        if self._headers is None:
+            self._headers = headers_of(self.head)
+        return self._headers
+
+    @property
+    def query(self) -> list[tuple[str, str]]:
+        """The pairs in order, decoded; `MALFORMED_QUERY` where they can't be."""
+        if self._query is None:
+            self._query = _pairs(self.target.partition(b"?")[2])
+        return self._query
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        if self._attributes is None:
+            self._attributes = {}
+        return self._attributes
+
+    def tell(self, name: str, value: str) -> None:
+        """A header field for the answer, whatever it will be."""
+        if self.told is None:
+            self.told = []
+        self.told.append((name, value))
+
+    def set_header(self, name: str, value: str) -> None:
+        """Send this field upstream, in place of any of that name. InvalidInput is the caller's duty: no CR, LF or NUL may come here."""
+        self.remove_header(name)
+        line = f"{name}: {value}\r\n".encode("utf-8", "replace")
+        if b"\r" in line[:-2] or b"\n" in line[:-2] or b"\0" in line:
+            raise ValueError(f"{name}: a header value holds no line break")
+        if self.added is None:
+            self.added = []
+        self.added.append(line)
+
+    def remove_header(self, name: str) -> None:
+        """Send no field of that name upstream."""
+        lower = name.lower().encode()
+        if self.removed is None:
+            self.removed = set()
+        self.removed.add(lower)
+        if self.added:
+            self.added = [line for line in self.added if line.partition(b":")[0].lower() != lower]
+
+    def replace_body(self, body: bytes, content_type: str) -> None:
+        """Send this body upstream instead. Only after the whole body was read (see `gateway.stage.Stage`)."""
+        self.content = body
+        self.remove_header("Content-Length")
+        self.remove_header("Content-Encoding")
+        self.set_header("Content-Type", content_type)
+
+    async def body(self) -> bytes:
+        """The whole body, bounded by the pipe's limit; reads it at the first call. Raises InvalidInput (payload_too_large,
+        request_timeout, or cut short)."""
+        if self.content is None:
+            self.content = await self._body_reader() if self._body_reader is not None else b""
+        return self.content
+
+    def read_body_with(self, reader: Callable[[], Awaitable[bytes]]) -> None:
+        """How `body` gets the bytes; the connection's business."""
+        self._body_reader = reader
+
+
+def headers_of(head: bytes) -> dict[str, str]:
+    """The fields of a head (request line or status line first) that a scanner has found right."""
+    found: dict[str, str] = {}
+    for line in head.split(b"\r\n")[1:]:
+        name, colon, value = line.partition(b":")
+        if colon:
+            lower, text = name.decode("ascii").lower(), value.strip(b" \t").decode("utf-8", "replace")
+            found[lower] = f"{found[lower]}, {text}" if lower in found else text
+    return found
+
+
+def _pairs(query: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS, errors="strict")
+    except ValueError:
+        return MALFORMED_QUERY
+
+
+def made_request(
+    method: str,
+    target: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
+    remote: str = "127.0.0.1",
+    request_id: str = "test",
+    timeout_s: float = 30.0,
+) -> Request:
+    """A request that came over no connection: for tests, probes and copies. Header values must be clean already."""
+    fields = {"host": "gateway", **{name.lower(): value for name, value in (headers or {}).items()}}
+    lines = b"".join(f"{name}: {value}\r\n".encode("utf-8", "replace") for name, value in fields.items())
+    line = f"{method} {target} HTTP/1.1".encode()
+    request = Request(method.encode(), target.encode(), line + b"\r\n" + lines + b"\r\n", lines)
+    request.line = line
+    request.host = fields["host"].encode()
+    request.authorization = fields.get("authorization", "").encode("utf-8", "replace")
+    request.content = body
+    request.body_length = len(body)
+    request.remote = remote
+    request.request_id = request_id
+    request.started = time.monotonic()
+    request.deadline = request.started + timeout_s
+    return request
