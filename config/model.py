@@ -134,7 +134,8 @@ class App(Part, frozen=True):
     """A client of the data services. Its AppKey and AppSecret are issued by the platform and are not part of this text.
 
     `grants` narrow what a scope gives, by service or route. `certificates` are the subject names (RFC 4514) or SHA-256 thumbprints
-    (hex) of client certificates that stand for the app. `subjects` maps the `sub` (or `client_id`) of a trusted issuer's tokens to it.
+    (hex) of client certificates that stand for the app. `subjects` maps the `sub` (or `client_id`) of a trusted issuer's tokens
+    to it.
     """
 
     plan: ResourceName
@@ -160,8 +161,9 @@ class Device(Part, frozen=True):
 
 
 class Issuer(Part, frozen=True):
-    """A third party whose JWTs are believed (RFC 7519). The algorithm is pinned; `audience` and `issuer` are required in each token.
-    Keys come from `jwks_url`, kept and asked again every `refresh_s`, or stand here. An app's `subjects` say whose tokens are its."""
+    """A third party whose JWTs are believed (RFC 7519). The algorithm is pinned; `audience` and `issuer` are required in each
+    token. Keys come from `jwks_url`, kept and asked again every `refresh_s`, or stand here. An app's `subjects` say whose tokens
+    are its."""
 
     issuer: str
     audience: str

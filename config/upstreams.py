@@ -18,8 +18,9 @@ class Endpoint(Part, frozen=True):
 
 
 class Discovery(Part, frozen=True):
-    """Where endpoints come from besides the list: every address of a DNS name, or a JSON document `{"endpoints": [{"url", "weight"}]}`
-    that a service registry gives at `url`. Asked again every `every_s`; an answer that fails leaves the endpoints as they are."""
+    """Where endpoints come from besides the list: every address of a DNS name, or a JSON document `{"endpoints": [{"url",
+    "weight"}]}` that a service registry gives at `url`. Asked again every `every_s`; an answer that fails leaves the endpoints as
+    they are."""
 
     dns: str | None = None  # host:port
     scheme: Literal["http", "https"] = "http"
@@ -65,7 +66,8 @@ class Retries(Part, frozen=True):
 
 
 class Adaptive(Part, frozen=True):
-    """An adaptive limit of requests under way (gradient of latency against its long-run minimum, as in Netflix's concurrency-limits)."""
+    """An adaptive limit of requests under way (gradient of latency against its long-run minimum, as in Netflix's
+    concurrency-limits)."""
 
     initial: Count = 20
     min_limit: Count = 4
@@ -84,8 +86,8 @@ class Tls(Part, frozen=True):
 
 class Upstream(Part, frozen=True):
     """A group of equal servers. `balance`: weighted round robin, least requests, EWMA of latency (peak-sensitive), or a consistent
-    hash of `hash_on` (`app`, `address`, `path`, or `header.<name>`). `pool_by` keeps separate keep-alive connections for each app or
-    each Authorization, for upstreams that authenticate the connection. `host` is what Host says upstream: the client's, or the
+    hash of `hash_on` (`app`, `address`, `path`, or `header.<name>`). `pool_by` keeps separate keep-alive connections for each app
+    or each Authorization, for upstreams that authenticate the connection. `host` is what Host says upstream: the client's, or the
     endpoint's own."""
 
     endpoints: tuple[Endpoint, ...] = ()

@@ -11,9 +11,9 @@ Means = Literal["bearer", "key", "signature", "ca", "certificate"]
 class Identity(Struct, frozen=True):
     """An authenticated app and what its credential allows.
 
-    `scopes` None: all that the app itself has (a credential without scopes of its own). `session` is the id by which the token can be
-    revoked. `device` is set where the request was proved by a device's key, `user` where a third party's token names a person, `actor`
-    the proxy that acts for the app (RFC 8693).
+    `scopes` None: all that the app itself has (a credential without scopes of its own). `session` is the id by which the token
+    can be revoked. `device` is set where the request was proved by a device's key, `user` where a third party's token names a
+    person, `actor` the proxy that acts for the app (RFC 8693).
     """
 
     app: str

@@ -1,7 +1,7 @@
 """A pipe: the stages of one route and the endpoint behind them, composed once when a snapshot is loaded.
 
-`run` is the whole way of a request to an endpoint inside the platform; the connections of `gateway/http1` walk the same pipe without a task
-while nothing has to wait.
+`run` is the whole way of a request to an endpoint inside the platform; the connections of `gateway/http1` walk the same pipe
+without a task while nothing has to wait.
 """
 
 import asyncio
@@ -14,7 +14,8 @@ from gateway.stage import AnswerStage, BodyStage, EndStage, Handler, Stage
 
 class Pipe:
     """`name` is the service's or route's; `kind` tells them apart (`platform`: endpoints of the gateway's own). Either `handler` or
-    `proxy` answers. `checks`, `bodies`, `answers` and `ends` have a place for each stage in order, None where it has no such hook."""
+    `proxy` answers. `checks`, `bodies`, `answers` and `ends` have a place for each stage in order, None where it has no such
+    hook."""
 
     __slots__ = ("answers", "bodies", "checks", "ends", "handler", "kind", "max_body_bytes", "name", "proxy", "stages", "timeout_s")
 
@@ -43,8 +44,8 @@ class Pipe:
 
 
 async def run(pipe: Pipe, request: Request) -> Response:
-    """The request through all stages to the pipe's handler, and its answer back. Raises what they raise. `on_end` is called for the stages
-    that were reached once the answer stands; a streamed answer is written after that."""
+    """The request through all stages to the pipe's handler, and its answer back. Raises what they raise. `on_end` is called for
+    the stages that were reached once the answer stands; a streamed answer is written after that."""
     reached = 0
     response: Response | None = None
     try:

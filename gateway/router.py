@@ -25,7 +25,8 @@ class Router:
                     self._exact.setdefault((*fixed, last), {})[method] = pipe
 
     def find(self, request: Request) -> Pipe:
-        """The pipe of this request; what the path matched is left in `request.parameters`. InvalidInput tells `Allow` to the caller."""
+        """The pipe of this request; what the path matched is left in `request.parameters`. InvalidInput tells `Allow` to the
+        caller."""
         segments = request.path.strip("/").split("/")
         method = request.method
         exact = self._exact.get(tuple(segments))

@@ -14,7 +14,7 @@ __all__ = ["AnswerStage", "BodyStage", "EndStage", "Filter", "Handler", "Outcome
 Handler = Callable[[Request], Awaitable[Response]]
 """An endpoint inside the platform: a data service, the token endpoint."""
 
-Outcome: TypeAlias = Response | None | Awaitable[Response | None]
+Outcome: TypeAlias = Response | Awaitable[Response | None] | None
 """None: go on. A response: answer with it, nothing behind is asked. An awaitable (best a Future: no task is made for it): wait for
 one of the two."""
 
@@ -26,8 +26,8 @@ class Stage(Protocol):
     name: str
 
     def on_request(self, request: Request) -> Outcome:
-        """Refuse by raising a PlatformError (`gateway/problems` alone makes it an answer), or see `Outcome`. May set `request.identity`,
-        `app`, `attributes`, tell header fields, and change what goes upstream. Called once for each request."""
+        """Refuse by raising a PlatformError (`gateway/problems` alone makes it an answer), or see `Outcome`. May set
+        `request.identity`, `app`, `attributes`, tell header fields, and change what goes upstream. Called once for each request."""
         ...
 
 
@@ -46,11 +46,12 @@ class AnswerStage(Stage, Protocol):
     """A stage that sees answers too, in reverse order of the stages. Problems pass it by: they carry what was told."""
 
     def collects(self, request: Request, response: Response) -> int:
-        """How many bytes of the body it needs before `on_response`; 0: the head is enough. Called with the head alone. A passing answer
-        whose body is longer becomes a 502 (answer_too_large). Answers of the platform's own endpoints always have their body."""
+        """How many bytes of the body it needs before `on_response`; 0: the head is enough. Called with the head alone. A passing
+        answer whose body is longer becomes a 502 (answer_too_large). Answers of the platform's own endpoints always have their
+        body."""
         ...
 
-    def on_response(self, request: Request, response: Response) -> Response | None | Awaitable[Response | None]:
+    def on_response(self, request: Request, response: Response) -> Outcome:
         """Change the response in place (None), or give another one. A passing answer (`response.is_passing`) has no body unless
         `collects` asked for it; add to `response.filters` to work on it piece by piece."""
         ...
@@ -58,8 +59,8 @@ class AnswerStage(Stage, Protocol):
 
 @runtime_checkable
 class EndStage(Stage, Protocol):
-    """A stage that is told when all is over, once for each request whose `on_request` it was called with: also after refusals by later
-    stages, lost clients and failures. Gives back what was taken (concurrency), counts, logs."""
+    """A stage that is told when all is over, once for each request whose `on_request` it was called with: also after refusals by
+    later stages, lost clients and failures. Gives back what was taken (concurrency), counts, logs."""
 
     def on_end(self, request: Request) -> None:
         """`request.status`, `ended`, `sent_bytes` are set. Must not raise."""

@@ -1,7 +1,7 @@
 """HTTP/1.1: bytes ↔ messages, strictly (RFC 9112). Knows connections and framing; decides nothing about who may do what.
 
-The modules here are the hot path. `tools/compile.py` turns them into extension modules under `build/compiled`; they are used while they
-match these sources, else the sources themselves are: same verdicts, byte for byte, only slower.
+The modules here are the hot path. `tools/compile.py` turns them into extension modules under `build/compiled`; they are used
+while they match these sources, else the sources themselves are: same verdicts, byte for byte, only slower.
 """
 
 import hashlib

@@ -189,7 +189,8 @@ class Request:
         self.told.append((name, value))
 
     def set_header(self, name: str, value: str) -> None:
-        """Send this field upstream, in place of any of that name. InvalidInput is the caller's duty: no CR, LF or NUL may come here."""
+        """Send this field upstream, in place of any of that name. InvalidInput is the caller's duty: no CR, LF or NUL may come
+        here."""
         self.remove_header(name)
         line = f"{name}: {value}\r\n".encode("utf-8", "replace")
         if b"\r" in line[:-2] or b"\n" in line[:-2] or b"\0" in line:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from config.model import Plan
 from core.cache import Limiter, Rate, Verdict
-from core.errors import Limited, Unavailable
+from core.errors import Limited, Unauthenticated, Unavailable
 from gateway.stage import Outcome, Request, Stage
 
 
@@ -30,6 +30,8 @@ class Limit:
         return self._charge(request)
 
     async def _charge(self, request: Request) -> None:
+        if request.identity is None:
+            raise Unauthenticated("this request needs a token")
         app = request.identity.app
         rate, policy = self._rates[app]
         verdict = await self._take(f"app:{app}", rate)
