@@ -94,11 +94,17 @@ class Request:
         "deadline",
         "ended",
         "error_code",
+        "expects_continue",
         "forward",
+        "forwarded_for",
+        "forwarded_proto",
+        "has_encoded_slash",
         "head",
         "host",
         "identity",
+        "keep_alive",
         "line",
+        "minor",
         "parameters",
         "pipe",
         "received_bytes",
@@ -112,6 +118,7 @@ class Request:
         "target",
         "told",
         "trace",
+        "upgrade",
         "upstream",
         "upstream_target",
         "verb",
@@ -125,6 +132,13 @@ class Request:
         self.line = b""
         self.host = b""
         self.authorization = b""  # the Authorization field's value, as it came
+        self.minor = 1  # of the HTTP version
+        self.keep_alive = True
+        self.expects_continue = False  # Expect: 100-continue (RFC 9110 §10.1.1)
+        self.upgrade = b""  # the protocol asked for, lower case, where Connection names upgrade
+        self.forwarded_for = b""  # X-Forwarded-For and X-Forwarded-Proto as received: believed from trusted proxies only
+        self.forwarded_proto = b""
+        self.has_encoded_slash = False  # %2F or %5C in the path: never sent upstream, a key of a data service may hold it
         self.body_length = 0  # bytes; -1: chunked
         self.content: bytes | None = None  # the whole body, once something has asked for it
         self.remote = ""

@@ -1,0 +1,39 @@
+"""The contract of a means of authentication: one way in which a caller proves who it is, in one file of its own.
+
+The authenticate stage tries those that a route allows, in the route's order, and takes the first that the request uses.
+"""
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+from gateway.identity import Identity
+from gateway.identity import Means as Kind
+from gateway.stage import Request
+
+
+class Means(Protocol):
+    """Made once for each snapshot. `challenge` is what WWW-Authenticate says where nothing was sent (RFC 9110 §11.6.1)."""
+
+    kind: Kind
+    challenge: str
+
+    def is_used(self, request: Request) -> bool:
+        """Whether the request carries this means' credential at all, right or wrong. Cheap: a look at one header field."""
+        ...
+
+    def needs_body(self, request: Request) -> bool:
+        """Whether the body takes part in the proof (a digest that is signed)."""
+        ...
+
+    def identify(self, request: Request) -> Identity | Awaitable[Identity]:
+        """Who it is. Raises Unauthenticated with a code that says what is wrong, and never tells which secret was nearly right."""
+        ...
+
+
+class Replays(Protocol):
+    """Remembers what must not come twice: nonces, proof ids."""
+
+    def is_new(self, key: str, ttl_s: float) -> bool | Awaitable[bool]:
+        """True the first time a key is given within `ttl_s`. In one process at once; over all nodes with Redis. Raises Limited when
+        so much is remembered that it would have to forget too early."""
+        ...
