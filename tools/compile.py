@@ -56,20 +56,24 @@ def is_current() -> bool:
     return _text(TARGET / "fingerprint") == fingerprint() and _text(TARGET / "recipe") == _recipe()
 
 
-def build() -> None:
-    """Compile what is not current. Raises Unable."""
+def build() -> bool:
+    """Compile what is not current, if anything. Raises Unable."""
+    if is_current():
+        return False
     command = compiler()
     with _alone():
         if is_current():
-            return
+            return False
         shutil.rmtree(TARGET, ignore_errors=True)
         TARGET.mkdir(parents=True)
         with ThreadPoolExecutor(max_workers=2) as threads:
             list(threads.map(lambda name: _compile(name, command), MODULES))
+        (TARGET / "made-by").write_text(f"Cython {version('Cython')}, {_compiler_name(command[0])}", encoding="ascii")
         (TARGET / "recipe").write_text(_recipe(), encoding="ascii")
         # Last and at once: what is half made is never used.
         (TARGET / "fingerprint.new").write_text(fingerprint(), encoding="ascii")
         (TARGET / "fingerprint.new").replace(TARGET / "fingerprint")
+    return True
 
 
 def _compile(name: str, command: list[str]) -> None:
@@ -121,13 +125,15 @@ def _compiler_name(program: str) -> str:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tools/compile.py", description=__doc__)
     parser.add_argument("--require", action="store_true", help="fail where nothing can be compiled")
+    parser.add_argument("--quiet", action="store_true", help="say nothing where nothing was to be done")
     options = parser.parse_args(arguments)
     try:
-        build()
+        has_compiled = build()
     except Unable as reason:
         print(f"make install: hot path: pure Python ({reason})")
         return 1 if options.require else 0
-    print(f"make install: hot path: compiled (Cython {version('Cython')}, {_compiler_name(compiler()[0])})")
+    if has_compiled or not options.quiet:
+        print(f"make install: hot path: compiled ({_text(TARGET / 'made-by')})")
     return 0
 
 
