@@ -6,7 +6,7 @@ from gateway.http1 import fields, scanner
 from tests.gateway.wire_builds import Builds
 from tests.gateway.wire_messages import REQUESTS, RESPONSES
 
-_FUZZ = settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+_FUZZ = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @_FUZZ
@@ -51,5 +51,6 @@ def test_every_prefix_of_a_head_is_refused_not_read_over(builds: Builds) -> None
 
 def test_the_pure_twin_stays_at_hand_in_the_compiled_build() -> None:
     head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-    assert scanner.scan_request(head) == scanner.scan_request_pure(head) != ()
+    assert scanner.scan_request_pure(head) is not None
+    assert scanner.scan_request(head) == scanner.scan_request_pure(head)
     assert scanner.scan_response(b"HTTP/1.0 404\r\n\r\n") == scanner.scan_response_pure(b"HTTP/1.0 404\r\n\r\n")
