@@ -11,7 +11,10 @@ def normal_form(text: str) -> str:
     bare = text.replace(":", "").strip().lower()
     if len(bare) == 64 and _DIGITS.issuperset(bare):
         return bare
-    name = Name.from_rfc4514_string(text.strip())
+    try:
+        name = Name.from_rfc4514_string(text.strip())
+    except ValueError:
+        name = Name([])
     if not name.rdns:
-        raise ValueError("the subject is empty")
+        raise ValueError("neither a SHA-256 thumbprint (64 hex digits) nor a subject such as CN=shop,O=Acme without spaces between")
     return name.rfc4514_string()
