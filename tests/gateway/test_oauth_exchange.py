@@ -25,8 +25,9 @@ def _subject(token: str) -> dict[str, str]:
 @pytest.mark.req("0.37")
 @pytest.mark.parametrize("way", ["name", "key", "token"])
 async def test_a_proxy_gets_a_token_for_its_app(oauth: OAuth, way: str) -> None:
-    named = {"name": {"audience": "broker"}, "key": {"audience": oauth.desk.issued["broker"].key}}
-    form = named[way] if way in named else _subject(await oauth.token("broker"))
+    form = {"audience": "broker" if way == "name" else oauth.desk.issued["broker"].key}
+    if way == "token":
+        form = _subject(await oauth.token("broker"))
     response = await oauth.post("token", {**GRANT_EXCHANGE, **form}, "partner")
     answer = json_of(response)
     assert (response.status, answer["issued_token_type"], answer["token_type"]) == (200, ACCESS_TOKEN, "Bearer")
@@ -80,7 +81,7 @@ async def test_only_a_proxy_exchanges(oauth: OAuth) -> None:
 
 async def test_what_the_request_lacks_or_has_too_much_of_is_refused(oauth: OAuth) -> None:
     token = await oauth.token("broker")
-    for form in (
+    wrong: tuple[dict[str, str], ...] = (
         {},
         {"subject_token": token},
         {"subject_token": token, "subject_token_type": "urn:ietf:params:oauth:token-type:saml2"},
@@ -88,7 +89,8 @@ async def test_what_the_request_lacks_or_has_too_much_of_is_refused(oauth: OAuth
         _subject(token[:-4]),
         {"audience": "broker", "requested_token_type": "urn:ietf:params:oauth:token-type:refresh_token"},
         {"audience": "broker", "actor_token": token},
-    ):
+    )
+    for form in wrong:
         assert await _refused(oauth, **form) == (400, "invalid_request")
     assert await _refused(oauth, **_subject(token), audience="desk") == (400, "invalid_target")
 
