@@ -6,6 +6,7 @@ from core.clock import epoch_ms
 from core.sessions import Revocation
 
 MAX_ENTRIES = 100_000
+_ID_CHARACTERS = 26  # of our own sessions (core.ids); the jti of a foreign token does not sort by time
 Callback = Callable[[Sequence[Revocation]], None]
 Covered = dict[str, tuple[str, int]]
 """Name of a session, app or device → the last session id that is revoked, and until when that has a meaning."""
@@ -31,10 +32,12 @@ class Revocations:
         signature)."""
         if not session:
             return False
-        if session in self._sessions or session <= self._floor:
+        if session in self._sessions:
             return True
-        return (app in self._apps and session <= self._apps[app][0]) or (
-            device in self._devices and session <= self._devices[device][0]
+        return len(session) == _ID_CHARACTERS and (
+            session <= self._floor
+            or (app in self._apps and session <= self._apps[app][0])
+            or (device in self._devices and session <= self._devices[device][0])
         )
 
     def revoke(self, found: Sequence[Revocation]) -> None:

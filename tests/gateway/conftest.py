@@ -25,7 +25,5 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 @pytest.fixture
 async def oauth(tmp_path: Path) -> AsyncIterator[OAuth]:
-    tasks = Tasks(_report)
-    async with open_oauth(tmp_path / "desk", tasks=tasks) as opened:
+    async with open_oauth(tmp_path / "desk") as opened:
         yield opened
-    await tasks.close()

@@ -1,8 +1,8 @@
-"""The OAuth endpoints of a desk, with proxies that have keys, devices, and everything real behind them."""
+"""The OAuth endpoints with everything real behind them: the desk's platform, proxies that have keys, devices."""
 
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cache.replays_memory import MemoryReplays
+from config.settings import Settings
 from config.upstreams import Match
 from core.errors import PlatformError
 from core.ids import new_id
+from core.secret import Secret
 from core.sessions import AppSession
-from core.supervise import Tasks
 from gateway.access.dpop import DpopProofs
 from gateway.access.jwk import packed, thumbprint
 from gateway.oauth.client import MAX_FORM_BYTES
@@ -31,8 +32,11 @@ from gateway.stages.authorise import Admission
 from gateway.tokens import Tokens
 from registry.app_sessions import Revoker, SqlAppSessions
 from registry.credentials import Credentials, Issued
-from registry.snapshot import Snapshot, build_snapshot
-from tests.gateway.desk import Desk, basic, document, json_of, open_desk, request_of
+from registry.registry import Registry
+from registry.snapshot import build_snapshot
+from registry.tokens import SigningKeys
+from server.parts import Parts, open_parts
+from tests.gateway.desk import basic, document, json_of, request_of
 
 ISSUER = "http://api.example.com"
 GRANT = {"grant_type": "client_credentials"}
@@ -70,9 +74,8 @@ def declared(till: DeviceKey, lost: DeviceKey, foreign: DeviceKey) -> dict[str, 
 class OAuth:
     """`post` is what a listener does with a form."""
 
-    desk: Desk
-    snapshot: Snapshot
-    proxies: Mapping[str, Issued]
+    parts: Parts
+    issued: Mapping[str, Issued]  # by app or proxy
     keys: Mapping[str, DeviceKey]
     tokens: Tokens
     revocations: Revocations
@@ -106,8 +109,7 @@ class OAuth:
             return problem(error, request)
 
     def login(self, client: str) -> str:
-        issued = self.proxies.get(client) or self.desk.issued[client]
-        return basic(issued.key, issued.secret.reveal())
+        return basic(self.issued[client].key, self.issued[client].secret.reveal())
 
     async def token(self, client: str = "shop", **form: str) -> str:
         """An access token that was really issued."""
@@ -128,21 +130,30 @@ class OAuth:
 
 
 @asynccontextmanager
-async def open_oauth(folder: Path, *, tasks: Tasks, sessions: type[SqlAppSessions] = SqlAppSessions) -> AsyncIterator[OAuth]:
+async def open_oauth(folder: Path, *, sessions: type[SqlAppSessions] = SqlAppSessions) -> AsyncIterator[OAuth]:
+    """Everything on SQLite in `folder`."""
     keys = {name: DeviceKey() for name in ("till-1", "till-2", "kiosk", "own")}
     whole = declared(keys["till-1"], keys["till-2"], keys["kiosk"])
-    async with open_desk(folder, tasks=tasks, declared=whole) as desk:
-        credentials = Credentials(desk.parts.resources, desk.parts.vault)
-        proxies = {name: await credentials.issue("proxy", name, actor="test") for name in whole["proxies"]}
-        snapshot = await build_snapshot(desk.parts.resources, desk.parts.vault, desk.parts.adapters)
-        store = sessions(desk.parts.database)
-        revocations, log = Revocations(), SessionLog(store)
-        parts = SessionParts(revocations, Revoker(store, desk.parts.bus, node="gateway-0"), log, f"{ISSUER}/")
-        tokens = Tokens(snapshot, issuer=ISSUER)
-        proofs = DpopProofs(MemoryReplays())
-        routes = oauth_endpoints(snapshot, tokens, Admission(snapshot.platform), desk.parts.limits.local, parts, proofs)
-        entries = [
-            (Match(path=path, methods=(method,)), Pipe(path, (), kind="platform", handler=handler, max_body_bytes=MAX_FORM_BYTES))
-            for method, path, handler in routes
-        ]
-        yield OAuth(desk, snapshot, proxies, keys, tokens, revocations, store, log, Router(entries))
+    async with AsyncExitStack() as stack:
+        settings = Settings(data_dir=folder, master_key=Secret("m" * 32), plugins=("tests.gateway.ledger",))
+        parts = await open_parts(settings, stack, role="gateway-0")
+        await SigningKeys(parts.resources, parts.vault).ensure()
+        await Registry(parts.resources, parts.vault, parts.adapters).apply(whole, actor="test")
+        credentials = Credentials(parts.resources, parts.vault)
+        issued = {name: await credentials.issue("app", name, actor="test") for name in whole["apps"]}
+        issued |= {name: await credentials.issue("proxy", name, actor="test") for name in whole["proxies"]}
+        yield await _opened(parts, issued, keys, sessions(parts.database))
+
+
+async def _opened(parts: Parts, issued: Mapping[str, Issued], keys: Mapping[str, DeviceKey], store: SqlAppSessions) -> OAuth:
+    snapshot = await build_snapshot(parts.resources, parts.vault, parts.adapters)
+    revocations, log = Revocations(), SessionLog(store)
+    kept = SessionParts(revocations, Revoker(store, parts.bus, node="gateway-0"), log, f"{ISSUER}/")
+    tokens = Tokens(snapshot, issuer=ISSUER)
+    proofs = DpopProofs(MemoryReplays())
+    routes = oauth_endpoints(snapshot, tokens, Admission(snapshot.platform), parts.limits.local, kept, proofs)
+    entries = [
+        (Match(path=path, methods=(method,)), Pipe(path, (), kind="platform", handler=handler, max_body_bytes=MAX_FORM_BYTES))
+        for method, path, handler in routes
+    ]
+    return OAuth(parts, issued, keys, tokens, revocations, store, log, Router(entries))

@@ -25,7 +25,7 @@ def _subject(token: str) -> dict[str, str]:
 @pytest.mark.req("0.37")
 @pytest.mark.parametrize("way", ["name", "key", "token"])
 async def test_a_proxy_gets_a_token_for_its_app(oauth: OAuth, way: str) -> None:
-    form = {"audience": "broker" if way == "name" else oauth.desk.issued["broker"].key}
+    form = {"audience": "broker" if way == "name" else oauth.issued["broker"].key}
     if way == "token":
         form = _subject(await oauth.token("broker"))
     response = await oauth.post("token", {**GRANT_EXCHANGE, **form}, "partner")
@@ -33,7 +33,7 @@ async def test_a_proxy_gets_a_token_for_its_app(oauth: OAuth, way: str) -> None:
     assert (response.status, answer["issued_token_type"], answer["token_type"]) == (200, ACCESS_TOKEN, "Bearer")
     assert answer["scope"].split() == sorted(SCOPES)
     identity, _ = oauth.tokens.verify(answer["access_token"])
-    assert (identity.app, identity.actor, identity.key) == ("broker", "partner", oauth.proxies["partner"].key)
+    assert (identity.app, identity.actor, identity.key) == ("broker", "partner", oauth.issued["partner"].key)
     session = (await oauth.listed("broker"))[0]
     assert (session.id, session.actor) == (identity.session, "partner")
 
@@ -49,7 +49,7 @@ async def test_scopes_are_only_narrowed(oauth: OAuth) -> None:
 
 
 async def test_the_new_token_lives_no_longer_than_the_subject_token(oauth: OAuth) -> None:
-    short = oauth.tokens.make("broker", oauth.desk.issued["broker"].key, ["customers:read"], lifetime_s=60)
+    short = oauth.tokens.make("broker", oauth.issued["broker"].key, ["customers:read"], lifetime_s=60)
     answer = json_of(await oauth.post("token", {**GRANT_EXCHANGE, **_subject(short)}, "partner"))
     assert 50 < answer["expires_in"] <= 60
     assert oauth.tokens.verify(answer["access_token"])[1] <= time.time() + 60
@@ -64,7 +64,7 @@ async def test_an_app_of_nobody_of_another_proxy_and_one_that_is_not_there_get_t
         found.add(response.body)
     assert len(found) == 1
     assert await _refused(oauth, "rival", audience="broker") == (400, "invalid_target")
-    assert await _refused(oauth, audience=oauth.proxies["partner"].key) == (400, "invalid_target")
+    assert await _refused(oauth, audience=oauth.issued["partner"].key) == (400, "invalid_target")
     assert await _refused(oauth, "rival", **_subject(await oauth.token("broker"))) == (400, "invalid_target")
 
 
@@ -103,7 +103,7 @@ async def test_a_revoked_subject_token_gives_nothing(oauth: OAuth) -> None:
 
 
 async def test_a_wrong_secret_of_a_proxy_is_refused(oauth: OAuth) -> None:
-    form = {**GRANT_EXCHANGE, "audience": "broker", "client_id": oauth.proxies["partner"].key, "client_secret": "guess"}
+    form = {**GRANT_EXCHANGE, "audience": "broker", "client_id": oauth.issued["partner"].key, "client_secret": "guess"}
     assert oauth.error(await oauth.post("token", form, None)) == (401, "invalid_client")
 
 

@@ -33,7 +33,7 @@ async def test_an_app_learns_what_its_token_says(oauth: OAuth) -> None:
         "iss": ISSUER,
         "aud": AUDIENCE,
         "sub": "shop",
-        "client_id": oauth.desk.issued["shop"].key,
+        "client_id": oauth.issued["shop"].key,
         "scope": "customers:read points:read",
         "jti": session.id,
     }
@@ -58,9 +58,9 @@ async def test_a_proxy_learns_about_the_tokens_of_its_apps(oauth: OAuth) -> None
 
 
 async def test_anything_else_is_not_active(oauth: OAuth) -> None:
-    token, key = await oauth.token(), oauth.desk.issued["shop"].key
+    token, key = await oauth.token(), oauth.issued["shop"].key
     ended = oauth.tokens.make("shop", key, [], lifetime_s=-1)
-    disabled = oauth.tokens.make("off", oauth.desk.issued["off"].key, [])
+    disabled = oauth.tokens.make("off", oauth.issued["off"].key, [])
     for each, client in (
         ("nonsense", "shop"),
         ("é.é.é", "shop"),

@@ -7,7 +7,6 @@ import pytest
 
 from core.bus import Subscription
 from core.sessions import REVOKED_PATTERN, revocation_of
-from core.supervise import Tasks
 from gateway.oauth.exchange import EXCHANGE
 from tests.gateway.desk import header, json_of
 from tests.gateway.oauth_desk import OAuth, open_oauth
@@ -26,7 +25,7 @@ def _is_revoked(oauth: OAuth, token: str) -> bool:
 @pytest.mark.req("0.38")
 async def test_a_client_ends_its_token_here_in_the_database_and_on_the_bus(oauth: OAuth) -> None:
     control = Subscription("other-node", REVOKED_PATTERN, channel="control", durable=False)
-    reader = await oauth.desk.parts.bus.subscribe(control)
+    reader = await oauth.parts.bus.subscribe(control)
     ended, other = await oauth.token(), await oauth.token()
     response = await oauth.post("revoke", {"token": ended, "token_type_hint": "refresh_token"})
     assert (response.status, header(response, "Cache-Control")) == (200, "no-store")
@@ -73,8 +72,7 @@ async def test_without_a_login_or_a_token_nothing_is_done(oauth: OAuth) -> None:
 
 
 async def test_while_the_database_is_down_the_client_is_asked_to_come_again(tmp_path: Path) -> None:
-    tasks = Tasks(lambda name, error: None)
-    async with open_oauth(tmp_path / "desk", tasks=tasks, sessions=Interrupted) as oauth:
+    async with open_oauth(tmp_path / "desk", sessions=Interrupted) as oauth:
         token = await oauth.token()  # issued all the same
         response = await oauth.post("revoke", {"token": token})
         assert (response.status, json_of(response)["code"]) == (503, "unavailable")  # RFC 7009 §2.2.1
@@ -83,4 +81,3 @@ async def test_while_the_database_is_down_the_client_is_asked_to_come_again(tmp_
         oauth.sessions.is_down = False
         assert (await oauth.post("revoke", {"token": token})).status == 200
         assert _is_revoked(oauth, token)
-    await tasks.close()

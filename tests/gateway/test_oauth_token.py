@@ -17,7 +17,7 @@ from tests.gateway.oauth_desk import GRANT, OAuth
 
 
 def _pair(oauth: OAuth, app: str = "shop") -> tuple[str, str]:
-    return oauth.desk.issued[app].key, oauth.desk.issued[app].secret.reveal()
+    return oauth.issued[app].key, oauth.issued[app].secret.reveal()
 
 
 async def _refused(oauth: OAuth, form: Mapping[str, str], client: str | None = "shop", **headers: str) -> tuple[int, str]:
@@ -48,7 +48,7 @@ async def test_each_token_is_a_session_that_can_be_found(oauth: OAuth) -> None:
     listed = await oauth.listed("shop")
     assert {each.id for each in listed} == {each.session for each in identities}
     assert {(each.app, each.key, each.device, each.actor, each.address) for each in listed} == {
-        ("shop", oauth.desk.issued["shop"].key, "", "", "10.9.1.1")
+        ("shop", oauth.issued["shop"].key, "", "", "10.9.1.1")
     }
     assert all(each.expires_ms - each.issued_ms == LIFETIME_S * 1000 for each in listed)
 

@@ -46,7 +46,8 @@ def test_all_of_an_app_or_device_end_up_to_the_moment(scope: Scope) -> None:
     assert revocations.is_revoked(last_id_at(1000), **mine)
     assert not revocations.is_revoked(last_id_at(1001), **mine)  # a new token, got after it
     assert not revocations.is_revoked(last_id_at(999), "another", "another")
-    assert not revocations.is_revoked("", **mine)  # an API key is no session
+    for foreign in ("", "0", "550e8400-e29b-11d4-a716-446655440000"):  # an API key has no session, a third party's has another form
+        assert not revocations.is_revoked(foreign, **mine)
 
 
 def test_what_is_told_again_or_out_of_order_changes_nothing() -> None:
