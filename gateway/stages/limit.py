@@ -52,9 +52,9 @@ class Limit:
         if not bill.charges:
             return None
         answer = self._decide(bill.charges)
-        if answer.__class__ is Pending:
+        if isinstance(answer, Pending):
             return self._wait(request, bill, answer)
-        _tell(bill, request, answer)  # type: ignore[arg-type]  # the class check above is the cheap one
+        _tell(bill, request, answer)
         return None
 
     def _wait(self, request: Request, bill: Bill, pending: Pending) -> Outcome:
