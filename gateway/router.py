@@ -6,6 +6,7 @@ last slash makes no difference, and neither does percent-encoding: a path can't 
 """
 
 from collections.abc import Iterable
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from config.path_pattern import PathPattern, parse_path
@@ -21,14 +22,12 @@ _PREFLIGHT = "access-control-request-method"
 class Leaf:
     """One route at the end of a path."""
 
-    __slots__ = ("conditions", "methods", "names", "pipe", "rank", "rest", "rest_at")
+    __slots__ = ("conditions", "match", "pattern", "pipe", "rank")
 
-    def __init__(self, match: Match, pattern: PathPattern, pipe: Pipe) -> None:
+    def __init__(self, match: Match, pipe: Pipe) -> None:
+        self.match = match
+        self.pattern = parse_path(match.path)
         self.pipe = pipe
-        self.methods = tuple(method.encode() for method in match.methods)
-        self.names = pattern.names
-        self.rest = pattern.rest
-        self.rest_at = len(pattern.segments)
         self.conditions: tuple[Condition, ...] = ()
         self.rank: tuple[int, ...] = ()
         if match.headers or match.query:
@@ -37,36 +36,37 @@ class Leaf:
     def fits(self, request: Request) -> bool:
         return all(condition(request) for condition in self.conditions)
 
+    def order(self) -> tuple[Any, ...]:
+        """The most specific first; where two are equally so, by name, the same on every node."""
+        return *(-part for part in self.rank or (0, 0, 0)), self.pipe.name
+
 
 class End:
     """The routes that share a path. A path of the platform's own is final: another route behind a variable never gets its requests.
     `by_verb` and `other` have the leaves in the order in which they are asked."""
 
-    __slots__ = ("by_verb", "is_final", "other")
+    __slots__ = ("by_verb", "is_final", "leaves", "other")
 
     def __init__(self) -> None:
+        self.leaves: list[Leaf] = []
         self.by_verb: dict[bytes, tuple[Leaf, ...]] = {}
         self.other: tuple[Leaf, ...] = ()
         self.is_final = False
 
-    def add(self, leaf: Leaf) -> None:
-        self.is_final = self.is_final or leaf.pipe.kind != "route"
-        for verb in leaf.methods:
-            self.by_verb[verb] = _ranked(*self.by_verb.get(verb, ()), leaf)
-        if not leaf.methods:
-            self.other = _ranked(*self.other, leaf)
-
-    def close(self) -> None:
-        """Once all are there: HEAD asks what GET is for (RFC 9110 §9.3.2), and each method the routes for any method last."""
-        if b"GET" in self.by_verb:
-            self.by_verb[b"HEAD"] = (*self.by_verb.get(b"HEAD", ()), *self.by_verb[b"GET"])
-        if self.other:
-            for verb, leaves in self.by_verb.items():
-                self.by_verb[verb] = (*leaves, *self.other)
-
-
-def _ranked(*leaves: Leaf) -> tuple[Leaf, ...]:
-    return tuple(sorted(leaves, key=lambda leaf: leaf.rank, reverse=True)) if len(leaves) > 1 else leaves
+    def arrange(self) -> None:
+        """After a change of `leaves`. HEAD asks what GET is for (RFC 9110 §9.3.2); routes for any method come last."""
+        if len(self.leaves) > 1:
+            self.leaves.sort(key=Leaf.order)
+        self.is_final = any([leaf.pipe.kind != "route" for leaf in self.leaves])
+        self.other = tuple([leaf for leaf in self.leaves if not leaf.match.methods])
+        by_verb: dict[bytes, tuple[Leaf, ...]] = {}
+        for leaf in self.leaves:
+            for method in leaf.match.methods:
+                verb = method.encode()
+                by_verb[verb] = (*by_verb.get(verb, ()), leaf)
+        if b"GET" in by_verb:
+            by_verb[b"HEAD"] = (*by_verb.get(b"HEAD", ()), *by_verb[b"GET"])
+        self.by_verb = {verb: (*leaves, *self.other) for verb, leaves in by_verb.items()} if self.other else by_verb
 
 
 class Node:
@@ -79,6 +79,18 @@ class Node:
         self.variable: Node | None = None
         self.rest: End | None = None
         self.end: End | None = None
+
+    def below(self, segment: bytes | None) -> "Node | None":
+        return self.variable if segment is None else self.fixed.get(segment)
+
+    def cut(self, segment: bytes | None) -> None:
+        if segment is None:
+            self.variable = None
+        else:
+            del self.fixed[segment]
+
+    def is_empty(self) -> bool:
+        return not self.fixed and self.variable is None and self.rest is None and self.end is None
 
 
 class Search:
@@ -148,7 +160,7 @@ class _Final(Exception):  # a jump out of the search, not an error
 
 
 class Tree:
-    """The paths of one host."""
+    """The paths of one host. `exact` is a short cut to the paths without variables: no other route could win there."""
 
     __slots__ = ("depth", "exact", "root")
 
@@ -157,53 +169,90 @@ class Tree:
         self.exact: dict[bytes, End] = {}
         self.depth = 0
 
-    def add(self, pattern: PathPattern, leaf: Leaf) -> None:
-        node = self.root
+    def add(self, leaf: Leaf) -> End:
+        """The end it was put to, which is to be arranged once all are there."""
+        pattern, node = leaf.pattern, self.root
         for segment in pattern.segments:
-            if segment is not None:
-                below = node.fixed.get(segment)
-                if below is None:
-                    below = node.fixed[segment] = Node()
-            else:
-                below = node.variable = node.variable or Node()
+            below = node.below(segment)
+            if below is None:
+                below = Node()
+                if segment is None:
+                    node.variable = below
+                else:
+                    node.fixed[segment] = below
             node = below
         if pattern.rest:
             end = node.rest = node.rest or End()
         else:
             end = node.end = node.end or End()
-            if not pattern.names:
-                self.exact[b"/" + b"/".join(pattern.segments)] = end  # type: ignore[arg-type]  # None only where there are names
-        end.add(leaf)
-        self.depth = max(self.depth, len(pattern.segments))
+            if (path := pattern.exact()) is not None and b"%" not in path:  # which in a request is never meant as it stands
+                self.exact[path] = end
+        end.leaves.append(leaf)
+        if len(pattern.segments) > self.depth:
+            self.depth = len(pattern.segments)
+        return end
 
-    def close(self) -> None:
-        waiting = [self.root]
-        while waiting:
-            node = waiting.pop()
-            waiting.extend(node.fixed.values())
-            if node.variable is not None:
-                waiting.append(node.variable)
-            if node.end is not None:
-                node.end.close()
-            if node.rest is not None:
-                node.rest.close()
+    def remove(self, leaf: Leaf) -> None:
+        pattern, nodes = leaf.pattern, [self.root]
+        for segment in pattern.segments:
+            below = nodes[-1].below(segment)
+            assert below is not None
+            nodes.append(below)
+        end = nodes[-1].rest if pattern.rest else nodes[-1].end
+        assert end is not None
+        end.leaves.remove(leaf)
+        if end.leaves:
+            end.arrange()
+            return
+        if pattern.rest:
+            nodes[-1].rest = None
+        else:
+            nodes[-1].end = None
+            self.exact.pop(pattern.exact() or b"", None)
+        while len(nodes) > 1 and nodes[-1].is_empty():  # nothing that is gone leaves a trace
+            nodes.pop()
+            nodes[-1].cut(pattern.segments[len(nodes) - 1])
 
 
 class Router:
-    """`find` is called for each request; a look-up takes one or two microseconds, however many routes there are."""
+    """`find` is called for each request; a look-up takes some microseconds, however many routes there are."""
 
     def __init__(self, entries: Iterable[tuple[Match, Pipe]]) -> None:
         self._any = Tree()
         self._hosts: dict[bytes, Tree] = {}
+        self._leaves: dict[int, Leaf] = {}  # by the identity of their match, which they keep alive
+        self.update(entries)
+
+    def update(self, entries: Iterable[tuple[Match, Pipe]]) -> None:
+        """Take these in place of those before, between two requests. A Match that is the same object as before stays where it is,
+        with its new pipe: what did not change costs next to nothing. Raises ValueError for a path or a regular expression that
+        can't be, and then changes nothing."""
+        old, leaves, fresh = self._leaves, {}, []
+        pipes: list[tuple[Leaf, Pipe]] = []
         for match, pipe in entries:
-            pattern = parse_path(match.path)
-            leaf = Leaf(match, pattern, pipe)
-            for host in match.hosts:
-                self._hosts.setdefault(host.lower().encode(), Tree()).add(pattern, leaf)
-            if not match.hosts:
-                self._any.add(pattern, leaf)
-        for tree in (self._any, *self._hosts.values()):
-            tree.close()
+            key = id(match)
+            leaf = old.get(key)
+            if leaf is None:
+                leaf = Leaf(match, pipe)
+                fresh.append(leaf)
+            elif leaf.pipe is not pipe:
+                pipes.append((leaf, pipe))
+            leaves[key] = leaf
+        for leaf, pipe in pipes:
+            leaf.pipe = pipe
+        for gone in [leaf for key, leaf in old.items() if key not in leaves]:
+            for tree in self._trees_of(gone):
+                tree.remove(gone)
+        for end in dict.fromkeys([tree.add(leaf) for leaf in fresh for tree in self._trees_of(leaf)]):
+            end.arrange()
+        self._leaves = leaves
+        self._hosts = {host: tree for host, tree in self._hosts.items() if not tree.root.is_empty()}
+
+    def _trees_of(self, leaf: Leaf) -> list[Tree]:
+        hosts = leaf.match.hosts
+        if not hosts:
+            return [self._any]
+        return [self._hosts.setdefault(name, Tree()) for name in dict.fromkeys(host.lower().encode() for host in hosts)]
 
     def find(self, request: Request) -> Pipe:
         """The pipe of this request; what the path matched is left in `request.parameters`. Raises NotFound (no_route) and
@@ -226,8 +275,8 @@ class Router:
             for tree in trees if path[:1] == b"/" else ():
                 leaf = search.among(tree, path)
                 if leaf is not None:
-                    if leaf.names or leaf.rest:
-                        request.parameters = _parameters(leaf, search.segments, path)
+                    if leaf.pattern.names or leaf.pattern.rest:
+                        request.parameters = _parameters(leaf.pattern, search.segments, path)
                     return leaf.pipe
         except _Final:
             pass
@@ -257,12 +306,12 @@ def _host_name(host: bytes) -> bytes:
     return name.removesuffix(b".")
 
 
-def _parameters(leaf: Leaf, segments: list[bytes], path: bytes) -> dict[str, str]:
+def _parameters(pattern: PathPattern, segments: list[bytes], path: bytes) -> dict[str, str]:
     try:
-        found = {name: segments[place + 1].decode() for place, name in leaf.names}
-        if leaf.rest:
-            rest = b"/".join(segments[leaf.rest_at + 1 :])
-            found[leaf.rest] = (rest + b"/" if rest and path[-1:] == b"/" else rest).decode()
+        found = {name: segments[place + 1].decode() for place, name in pattern.names}
+        if pattern.rest:
+            rest = b"/".join(segments[len(pattern.segments) + 1 :])
+            found[pattern.rest] = (rest + b"/" if rest and path[-1:] == b"/" else rest).decode()
     except UnicodeDecodeError:
         raise InvalidInput("the path is no UTF-8") from None
     return found
