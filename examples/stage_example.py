@@ -46,7 +46,7 @@ class OrderDesk:
             return Response(200, [("Content-Type", "text/plain")], b"9-17\n")  # what is behind is not asked
         customer = request.headers.get("x-customer", "")
         if not customer:
-            raise InvalidInput("send the customer's number in X-Customer", code="invalid_input")
+            raise InvalidInput("send the customer's number in X-Customer")
         request.tell("X-Order-Desk", "open")  # every answer to this request carries it, problems too
         request.set_header("X-Checked-By", self.name)  # goes upstream; what the client sent under that name does not
         request.attributes["customer"] = customer  # for the later hooks, and for later stages
@@ -67,7 +67,7 @@ class OrderDesk:
         async def look_up() -> None:
             await asyncio.sleep(0)  # a register in the network
             if customer in self._settings.blocked:
-                raise Forbidden(f"customer {customer[:20]} is blocked", code="forbidden")
+                raise Forbidden(f"customer {customer[:20]} is blocked")
 
         return look_up()
 
