@@ -96,10 +96,8 @@ def seconds(text: str | None) -> float | None:
     return _FOREVER_S if len(text) > 10 else min(float(text), _FOREVER_S)
 
 
-def wish_of(cache_control: str, pragma: str) -> Wish:
-    """What a request asks of caches. Pragma counts where Cache-Control is missing (RFC 9111 §5.4)."""
-    if not cache_control:
-        return Wish(no_cache="no-cache" in directives(pragma))
+def wish_of(cache_control: str) -> Wish:
+    """What a request asks of caches. Pragma, which RFC 9111 §5.4 deprecates, is not looked at."""
     told = directives(cache_control)
     return Wish(
         no_cache="no-cache" in told,

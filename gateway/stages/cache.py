@@ -94,7 +94,7 @@ class Cache:
             return None
         head = request.head.lower()
         # The scanner has refused folded lines and blanks before the colon: a field is where its name stands after a line's end.
-        if b"\r\nif-" in head or b"\r\ncache-control:" in head or b"\r\nrange:" in head or b"\r\npragma:" in head:
+        if b"\r\nif-" in head or b"\r\ncache-control:" in head or b"\r\nrange:" in head:
             return self._with_wishes(request, head)
         return self._decided(request, head, NO_WISH)
 
@@ -102,7 +102,7 @@ class Cache:
         fields = request.headers
         if "range" in fields or "if-match" in fields or "if-unmodified-since" in fields or "if-range" in fields:
             return None
-        wish = cache_rules.wish_of(fields.get("cache-control", ""), fields.get("pragma", ""))
+        wish = cache_rules.wish_of(fields.get("cache-control", ""))
         return None if wish.no_store else self._decided(request, head, wish)
 
     def _key(self, request: Request, head: bytes) -> Key:
@@ -128,10 +128,10 @@ class Cache:
             return self._missed(request, head, _Pending(primary, key, None, None), wish, waiter, is_passed=type(found) is Passed)
         now = self._clock()
         if now < found.stale_at if wish is NO_WISH else found.is_usable(wish, now):
-            return _answer(request, head, found, _HIT, now)
+            return _answer(request, found, _HIT, now, may_be_304=wish is not NO_WISH)
         pending = _Pending(primary, key, found, None)
         if wish is NO_WISH and now < found.while_until and self._is_asked_meanwhile(request, pending):
-            return _answer(request, head, found, _STALE, now)
+            return _answer(request, found, _STALE, now, may_be_304=False)
         return self._missed(request, head, pending, wish, waiter)
 
     def _missed(
@@ -154,7 +154,7 @@ class Cache:
 
             def again(waiter: Waiter, has_failed: bool) -> Outcome:
                 if has_failed:
-                    return self._after_failure(request, head, flight.key)
+                    return self._after_failure(request, flight.key)
                 return self._decided(request, head, wish, waiter)
 
             waiter = Waiter(loop.create_future(), again)
@@ -163,11 +163,11 @@ class Cache:
         flight.waiters.append(waiter)
         return waiter.future
 
-    def _after_failure(self, request: Request, head: bytes, key: Key) -> Response | None:
+    def _after_failure(self, request: Request, key: Key) -> Response | None:
         """Whom it waited for has failed: a stale answer, or each goes itself. One after the other would outlast their time."""
         found, now = self._find(key), self._clock()
         if type(found) is Stored and now < found.error_until:
-            return _answer(request, head, found, _STALE, now)
+            return _answer(request, found, _STALE, now)
         request.attributes[_PENDING] = _Pending(key, key, None, None)
         return None
 
@@ -224,7 +224,7 @@ class Cache:
         else:
             fresh = msgspec.structs.replace(fresh, body=stored.body)
             self._keep(request, pending, fresh)
-        return _answer(request, request.head.lower(), fresh, _REVALIDATED, self._clock())
+        return _answer(request, fresh, _REVALIDATED, self._clock())
 
     def _failed(self, request: Request, pending: _Pending) -> Response | None:
         """stale-if-error (RFC 5861 §4)."""
@@ -233,7 +233,7 @@ class Cache:
             self._store.settle(pending.flight, has_failed=True)
         if stored is None or now >= stored.error_until:
             return None
-        return _answer(request, request.head.lower(), stored, _STALE, now)
+        return _answer(request, stored, _STALE, now)
 
     def on_failure(self, request: Request, error: PlatformError) -> Response | None:
         """The upstream gave no answer at all: an old one in its place, or None."""
@@ -294,10 +294,10 @@ class Cache:
             self._store.settle(pending.flight, has_failed=request.status >= 500)
 
 
-def _answer(request: Request, head: bytes, stored: Stored, verdict: tuple[str, str], now: float) -> Response:
+def _answer(request: Request, stored: Stored, verdict: tuple[str, str], now: float, *, may_be_304: bool = True) -> Response:
     request.attributes["cache"] = verdict[1]
     told = [("Age", str(int(now - stored.born))), verdict]
-    if stored.status == 200 and b"\r\nif-" in head:
+    if may_be_304 and stored.status == 200 and b"\r\nif-" in request.head.lower():
         fields = request.headers
         if cache_rules.is_unchanged(stored, fields.get("if-none-match", ""), fields.get("if-modified-since", "")):
             return Response(304, cache_rules.of_304(stored.headers) + told)
