@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from json.encoder import encode_basestring_ascii as _quote
 from pathlib import Path
 from random import random
 from typing import Any, Literal
@@ -19,10 +20,12 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from gateway.record import NOBODY, NOWHERE
 from gateway.stage import Request
 
 _log = structlog.get_logger("gateway.access_log")
 _NAMES, _NAMES_BYTES = 20, 200
+_MAX_KNOWN = 4096
 _TAIL_BYTES = 256 << 10
 
 
@@ -58,9 +61,9 @@ class AccessLog:
         self._wall = wall
         self._lines: list[str] = []
         self._size = 0
-        self._line = _json_line if settings.form == "json" else _combined_line
+        self._line = _JsonLines().line if settings.form == "json" else _combined_line
         self._stamp = _STAMPS[settings.form]
-        self._second, self._date = 0, ""
+        self._ms, self._date = 0, ""
         self._file = -1
         self._written = 0
         self._is_failing = False
@@ -69,11 +72,10 @@ class AccessLog:
         settings = self._settings
         if settings.sample < 1.0 and request.status < 500 and random() >= settings.sample:  # noqa: S311  # no secret
             return
-        now = self._wall()
-        second = int(now)
-        if second != self._second:
-            self._second, self._date = second, self._stamp(second)
-        line = self._line(request, self._date, int((now - second) * 1000))
+        ms = int(self._wall() * 1000)
+        if ms != self._ms:  # many lines share one at the speeds where it matters
+            self._ms, self._date = ms, self._stamp(ms)
+        line = self._line(request, self._date)
         self._size += len(line)
         if self._size > settings.buffer_bytes:
             self._size -= len(line)
@@ -148,30 +150,52 @@ class AccessLog:
                 old.replace(new)
 
 
-def _json_line(request: Request, date: str, ms: int) -> str:
-    """Built by hand: an encoder would need a dictionary for each line. What a stranger wrote is quoted, see `_text`."""
-    pipe, identity, attributes = request.pipe, request.identity, request._attributes or _NOTHING
-    return (
-        f'{{"time":"{date}.{ms:03d}Z","id":"{request.request_id}","trace":{_text(request.trace[3:35].decode("latin-1"))},'
-        f'"client":{_text(request.remote)},"app":{_text("" if identity is None else identity.app)},'
-        f'"route":"{"" if pipe is None else pipe.name}","method":{_text(request.verb.decode("latin-1"))},'
-        f'"path":{_text(shown_target(request.target))},"status":{request.status},"in":{request.received_bytes},'
-        f'"out":{request.sent_bytes},"us":{int((request.ended - request.started) * 1e6)},"upstream":{_text(request.upstream)},'
-        f'"upstream_us":{int(attributes.get("upstream_s", 0) * 1e6)},"cache":"{attributes.get("cache", "")}",'
-        f'"error":{_text(request.error_code)}}}\n'
-    )
+class _JsonLines:
+    """Built by hand: an encoder would need a dictionary for each line. What repeats (who, where, how it ended) is made once; what a
+    stranger wrote is quoted by the encoder of strings."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], str] = {}
+
+    def line(self, request: Request, date: str) -> str:
+        pipe, identity, target, attributes = request.pipe, request.identity, request.target, request._attributes
+        key = (
+            NOWHERE if pipe is None else pipe.name,
+            NOBODY if identity is None else identity.app,
+            request.remote,
+            request.verb,
+            request.upstream,
+            request.status,
+            request.error_code,
+        )
+        path = _quote(shown_target(target) if b"?" in target else target.decode("latin-1"))
+        more = _PLAIN if attributes is None else _more(attributes)
+        return (
+            f'{{"time":"{date}","id":{_quote(request.request_id)},"trace":{_quote(request.trace[3:35].decode("latin-1"))},'
+            f'{self._known.get(key) or self._learnt(key)},"path":{path},"in":{request.received_bytes},"out":{request.sent_bytes},'
+            f'"us":{int((request.ended - request.started) * 1e6)},{more}}}\n'
+        )
+
+    def _learnt(self, key: tuple[Any, ...]) -> str:
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        route, app, remote, verb, upstream, status, code = key
+        fields = {"client": remote, "app": app, "route": route, "method": verb.decode("latin-1"), "upstream": upstream}
+        text = ",".join(f'"{name}":{_text(value)}' for name, value in fields.items())
+        self._known[key] = text = f'{text},"status":{status},"error":{_text(code)}'
+        return text
 
 
-_NOTHING: dict[str, Any] = {}
+_PLAIN = '"upstream_us":0,"cache":""'
+
+
+def _more(attributes: dict[str, Any]) -> str:
+    return f'"upstream_us":{int(attributes.get("upstream_s", 0) * 1e6)},"cache":"{attributes.get("cache", "")}"'
 
 
 def _text(text: str) -> str:
-    """A JSON string. Nearly all are plain; control bytes, quotes and the rest are left to the encoder."""
-    if not text:
-        return '""'
-    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
-        return f'"{text}"'
-    return msgspec.json.encode(text.encode(errors="replace").decode()).decode()
+    """A JSON string of any text, half surrogates too."""
+    return _quote(text.encode(errors="replace").decode())
 
 
 def shown_target(target: bytes) -> str:
@@ -183,7 +207,7 @@ def shown_target(target: bytes) -> str:
     return f"{path}?{'&'.join(names)[:_NAMES_BYTES]}"
 
 
-def _combined_line(request: Request, date: str, ms: int) -> str:
+def _combined_line(request: Request, date: str) -> str:
     """As nginx and Apache write it, with X-Request-Id's value and the seconds taken at the end."""
     fields = request.headers
     app = request.identity.app if request.identity is not None else "-"
@@ -208,16 +232,16 @@ def _hex(character: str) -> str:
     return "".join(f"\\x{byte:02X}" for byte in character.encode(errors="replace"))
 
 
-def _iso(second: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+def _iso(ms: int) -> str:
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(ms // 1000))}.{ms % 1000:03d}Z"
 
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def _common(second: int) -> str:
+def _common(ms: int) -> str:
     """Month names in English, whatever the locale."""
-    at = time.gmtime(second)
+    at = time.gmtime(ms // 1000)
     return f"{at.tm_mday:02d}/{_MONTHS[at.tm_mon - 1]}/{at.tm_year}:{at.tm_hour:02d}:{at.tm_min:02d}:{at.tm_sec:02d} +0000"
 
 
