@@ -8,6 +8,7 @@ import pytest
 
 from core.supervise import Tasks
 from tests.gateway.desk import Desk, open_desk
+from tests.gateway.oauth_desk import OAuth, open_oauth
 from tests.gateway.wire_builds import Builds
 from tools.compile import Unable
 from tools.compile import build as compile_hot_path
@@ -34,3 +35,9 @@ def builds() -> Iterator[Builds]:
         pytest.fail(f"the compiled build can't be tested: {reason}; on Debian: apt-get install gcc libc6-dev")
     with Builds() as both:
         yield both
+
+
+@pytest.fixture
+async def oauth(tmp_path: Path) -> AsyncIterator[OAuth]:
+    async with open_oauth(tmp_path / "desk") as opened:
+        yield opened
