@@ -55,12 +55,11 @@ class AppTokens:
         self._secrets: dict[str, _Secrets] = {}  # made when first needed; at most as many as there are credentials
 
     def verify(self, token: jwt.Token, now: float) -> Verified:
-        if token.header.alg != SecretKey.algorithm:
-            raise jwt.invalid("nobody who is believed here has made this token")
         claims = jwt.claims_of(token, _app_decoder)
         credential = self._credentials.get(claims.iss)
-        ends = [until for secret, until in self._of(credential) if now < until and token.is_signed_by(secret)]
-        if not ends or credential is None:
+        signing = (until for secret, until in self._of(credential) if now < until and token.is_signed_by(secret))
+        ends = next(signing, None)  # the newest first; which of an app's two secrets was used is no secret
+        if ends is None or credential is None:
             raise jwt.invalid("the token is not signed with an AppSecret of the AppKey in iss")
         jwt.check(claims, issuer=credential.key, audience=AUDIENCE, now=now)
         if claims.exp - claims.iat > LIFETIME_S:
@@ -69,7 +68,7 @@ class AppTokens:
             raise jwt.invalid("sub must be the AppKey, as iss is, or be left out")
         scopes = None if claims.scope is None else jwt.scopes_of(claims.scope)
         identity = Identity(credential.owner, credential.key, scopes, session=claims.jti)
-        return Verified(identity, min(float(claims.exp), max(ends)), claims.cnf)
+        return Verified(identity, min(float(claims.exp), ends), claims.cnf)
 
     def _of(self, credential: Credential | None) -> _Secrets:
         if credential is None or credential.owner_kind != "app":

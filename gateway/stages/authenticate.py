@@ -38,7 +38,7 @@ class Authenticate:
     def wants_body(self, request: Request) -> int:
         if not request.body_length:
             return 0
-        return self._max_body_bytes if any(each.needs_body(request) for each in self._sent) else 0
+        return self._max_body_bytes if any(each.is_used(request) and each.needs_body(request) for each in self._sent) else 0
 
     def on_request(self, request: Request) -> Outcome:
         used: Means | None = None
