@@ -35,7 +35,7 @@ REQUEST_FIELDS: dict[bytes, int] = {
     b"connection": CONNECTION,
     b"expect": EXPECT,
     b"upgrade": UPGRADE,
-    b"authorization": KEEP | AUTHORIZATION,  # the engine drops it where the gateway itself used it
+    b"authorization": AUTHORIZATION,  # sent on only where the gateway itself did not use it
     b"x-forwarded-for": FORWARDED_FOR,
     b"x-forwarded-proto": FORWARDED_PROTO,
     b"x-request-id": REQUEST_ID,

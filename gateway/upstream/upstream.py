@@ -55,6 +55,8 @@ class UpstreamState:
     def _adopt(self, declared: Upstream, old: Upstream | None) -> None:
         """What did not change goes on with what it has counted."""
         self.declared = declared
+        self.retried = frozenset(declared.retries.statuses)
+        self.host_is_client = declared.host == "client"
         self._measures = declared.balance == "ewma"
         self._health = Health(declared.passive, declared.active)
         if old is None or declared.breaker != old.breaker:
