@@ -27,11 +27,13 @@ _TYPES = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})  # RFC 8725 §3.
 
 
 class Verified(Struct, frozen=True, gc=False):
-    """What a token proved, until when (epoch seconds), and what its bearer has to prove at each request."""
+    """What a token proved, until when (epoch seconds), and what its bearer has to prove at each request. `made` is an id of the
+    time when it was made, where its `jti` is not one of ours that says so: then it ends with all sessions of its app, too."""
 
     identity: Identity
     expires: float
     bound: jwt.Confirmation | None
+    made: str = ""
 
 
 class TokenSource(Protocol):
@@ -53,7 +55,7 @@ class Proofs(Protocol):
 class Revocations(Protocol):
     """Sessions that have been revoked; asked at each request, so a look-up in memory."""
 
-    def is_revoked(self, session: str) -> bool: ...
+    def is_revoked(self, session: str, app: str = "", device: str = "") -> bool: ...
 
 
 class _Issued(Struct, frozen=True):
@@ -107,7 +109,9 @@ class Bearer:
             self._memo.forget(given)
             raise Unauthenticated("the token has expired; get a new one", code="token_expired")
         identity = known.identity
-        if self._is_revoked(identity.session):
+        if self._is_revoked(identity.session, identity.app, identity.device) or (
+            known.made and self._is_revoked(known.made, identity.app)
+        ):
             raise Unauthenticated("the session of this token has been revoked", code="token_revoked")
         return identity if known.bound is None else self._proved(request, identity, known.bound)
 
@@ -166,7 +170,7 @@ def _binding(detail: str) -> Unauthenticated:
     return Unauthenticated(detail, code="token_binding")
 
 
-def _never(_: str) -> bool:
+def _never(session: str, app: str = "", device: str = "") -> bool:
     return False
 
 

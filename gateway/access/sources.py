@@ -1,12 +1,14 @@
 """Whose tokens are believed (gateway.access.bearer.TokenSource): the platform's, an app's own, a trusted issuer's."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
 
 from config.model import App, Issuer, Platform
 from core.errors import ConfigError, Unauthenticated
+from core.ids import last_id_at
 from gateway.access import jwt
 from gateway.access.bearer import Bearer, Proofs, Revocations, TokenSource, Verified
 from gateway.access.jwk import Key, SecretKey
@@ -21,6 +23,16 @@ class KeyFinder(Protocol):
     def find(self, kid: str) -> Key | None:
         """None where it is not known; then somebody has been asked to look."""
         ...
+
+
+def _made(claims: jwt.Claims) -> str:
+    """A token that does not say when it was made counts as old: it ends with the first revocation of all sessions of its app."""
+    return _last_id_at(max(0, int(claims.iat)))
+
+
+@lru_cache(1024)
+def _last_id_at(epoch_s: int) -> str:
+    return last_id_at(epoch_s * 1000)
 
 
 class PlatformTokens:
@@ -68,7 +80,7 @@ class AppTokens:
             raise jwt.invalid("sub must be the AppKey, as iss is, or be left out")
         scopes = None if claims.scope is None else jwt.scopes_of(claims.scope)
         identity = Identity(credential.owner, credential.key, scopes, session=claims.jti)
-        return Verified(identity, min(float(claims.exp), ends), claims.cnf)
+        return Verified(identity, min(float(claims.exp), ends), claims.cnf, _made(claims))
 
     def _of(self, credential: Credential | None) -> _Secrets:
         if credential is None or credential.owner_kind != "app":
@@ -128,7 +140,8 @@ class IssuerTokens:
         if app is None:
             raise Unauthenticated("no app here stands for the subject of this token", code="subject_unknown")
         user = claims.sub if claims.sub != subject else ""
-        return Verified(Identity(app, "", self._scopes(claims), session=claims.jti, user=user), float(claims.exp), claims.cnf)
+        identity = Identity(app, "", self._scopes(claims), session=claims.jti, user=user)
+        return Verified(identity, float(claims.exp), claims.cnf, _made(claims))
 
     def _scopes(self, claims: Any) -> frozenset[str] | None:
         if not self._declared.scope_claim:
