@@ -227,8 +227,8 @@ _now = int(time.time())
 _odd: st.SearchStrategy[Any] = st.sampled_from(
     [None, "", "a", "b", 0, -1, True, [], ["b"], {}, 1e300, _now, _now + 20, _now + 600, _now - 20]
 )
-_claims = st.dictionaries(st.sampled_from(["iss", "aud", "exp", "nbf", "iat", "sub", "jti"]), _odd, max_size=4).map(
-    lambda odd: {"iss": "a", "aud": "b", "exp": _now + 600} | odd
+_claims = st.dictionaries(st.sampled_from(["iss", "aud", "exp", "nbf", "iat", "sub", "jti"]), _odd, max_size=2).map(
+    lambda odd: {"iss": "a", "aud": "b", "iat": _now, "exp": _now + 600} | odd
 )
 _header = st.dictionaries(st.sampled_from(["alg", "typ", "kid", "crit", "b64", "jku"]), _odd).map(
     lambda odd: {"alg": "HS256"} | odd
