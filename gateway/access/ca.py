@@ -39,19 +39,28 @@ class CaMeans:
     - A body needs Content-MD5, unless it is a form, whose parameters are signed; a Content-MD5 that comes is always checked.
     - Signed fields come once, and so do parameters: the origin signs the first value only.
     - No parameter may have `&` in it, nor `=` in its name: they are signed decoded, and would read as other parameters.
-    - Where Content-Type is a form's, parameters come from the query (GET, HEAD, DELETE, OPTIONS) or from the form (other methods),
-      unless Content-MD5 says what the body is: they are signed as one list, which does not tell query from form.
 
     A parameter without a value is signed by its name alone, with or without `=`. The path is signed as it is sent, percent-encoded.
     The host is not signed, unless the client lists it.
+
+    Query and form are signed as one list, as the origin documents it: that a parameter was moved from one to the other is not seen.
+    `strict_forms` closes this: where Content-Type is a form's, parameters come from the query (GET, HEAD, DELETE, OPTIONS) or from
+    the form (other methods), unless Content-MD5 says what the body is.
     """
 
     kind: Kind = "ca"
     challenge = 'X-Ca realm="zhiyun"'
 
     def __init__(
-        self, snapshot: Snapshot, replays: Replays, now: Callable[[], float] = time.time, *, window_s: float = WINDOW_S
+        self,
+        snapshot: Snapshot,
+        replays: Replays,
+        now: Callable[[], float] = time.time,
+        *,
+        window_s: float = WINDOW_S,
+        strict_forms: bool = False,
     ) -> None:
+        self._strict_forms = strict_forms
         self._signers = Signers(snapshot, "ca")
         self._replays = replays
         self._now = now
@@ -75,7 +84,9 @@ class CaMeans:
         if headers.get("x-ca-signature-method", "HmacSHA256") != "HmacSHA256":
             raise _malformed("X-Ca-Signature-Method must be HmacSHA256")
         body = body_of(request)
-        text = string_to_sign(request, _form(request, body))
+        if self._strict_forms:
+            _check_form_is_told(request, body)
+        text = string_to_sign(request, _form(headers, body))
         signer = self._signers.find(headers.get("x-ca-key", ""))
         if signer is None or not signer.has_signed(text.encode(), _signature(headers), now):
             raise Unauthenticated(
@@ -160,13 +171,16 @@ def _resource(request: Request, form: list[tuple[str, str]]) -> str:
     return f"{resource}?{'&'.join([f'{name}={value}' if value else name for name, value in sorted(parameters)])}"
 
 
-def _form(request: Request, body: bytes) -> list[tuple[str, str]]:
-    """The parameters of a form that is the body; none for other bodies."""
-    if not _is_form(request.headers):
-        return []
-    is_from_query = request.verb in _WITHOUT_FORM
-    if (body if is_from_query else b"?" in request.target) and "content-md5" not in request.headers:
+def _check_form_is_told(request: Request, body: bytes) -> None:
+    is_out_of_place = body if request.verb in _WITHOUT_FORM else b"?" in request.target
+    if is_out_of_place and _is_form(request.headers) and "content-md5" not in request.headers:
         raise _malformed("parameters in query and form read the same to this kind of signature: send Content-MD5 as well")
+
+
+def _form(headers: Mapping[str, str], body: bytes) -> list[tuple[str, str]]:
+    """The parameters of a form that is the body; none for other bodies."""
+    if not body or not _is_form(headers):
+        return []
     try:
         return parse_qsl(
             body.decode("ascii"), keep_blank_values=True, strict_parsing=False, max_num_fields=MAX_QUERY_FIELDS, errors="strict"
