@@ -291,7 +291,7 @@ QUERY, FORM_FIELDS = (("limit", "2"), ("name", "王 x")), (("note", "a+b"), ("n"
 
 
 class TestFuzz:
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=250, deadline=None)
     @given(
         part=st.sampled_from(
             [
@@ -333,7 +333,7 @@ class TestFuzz:
         with pytest.raises(Unauthenticated):
             means().identify(request)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=200, deadline=None)
     @given(
         headers=st.dictionaries(
             st.sampled_from(

@@ -49,54 +49,17 @@ def test_the_canonical_form_of_lists(text: str, canonical: str) -> None:
 
 
 MALFORMED = (
-    *(
-        [
-            ", ",
-            "a,",
-            "a, ",
-            ", a",
-            "a b",
-            "a=",
-            "a=;b",
-            "A=1",
-            "1=1",
-            "=1",
-            "a=(",
-            "a=(1",
-            "a=())",
-            "a=(1,2)",
-            "a=(1 2",
-            "a=((1))",
-            "a={}",
-            ",",
-        ]
-    ),
-    *(['a=("b""c")', 'a=("b"', 'a="', 'a="é"', 'a="\\n"', 'a="\t"', 'a=%"x"']),
-    *(["a='b'", "a=1.5", "a=1.", "a=--1", "a=1234567890123456", "a=@1659578233", "a=?2", "a=?"]),
-    *(["a=:YQ:", "a=:YQ=:", "a=:YR==:", "a=:Y Q==:", "a=:YQ==", "a=:====:"]),
-    *(
-        [
-            "a=1;",
-            "a=1;B",
-            "a=1;b=",
-            "a=1 ;b",
-            "a=1;\tb",
-            "a=1;b=1;b=2",
-            "a=();b=1;b=2",
-            "a=1, a=2",
-            "a=1,\n b=2",
-            "a=1\x00",
-            "a=\xa01",
-        ]
-    ),
-    'a=();b="1";b="2"',
+    ", ", "a,", "a, ", ", a", "a b", "a=", "a=;b", "A=1", "1=1", "=1", "a=(", "a=(1", "a=())", "a=(1,2)", "a=(1 2",
+    "a=((1))", "a={}", ",", 'a=("b""c")', 'a=("b"', 'a="', 'a="é"', 'a="\\n"', 'a="\t"', 'a=%"x"', "a='b'", "a=1.5", "a=1.",
+    "a=--1", "a=1234567890123456", "a=@1659578233", "a=?2", "a=?", "a=:YQ:", "a=:YQ=:", "a=:YR==:", "a=:Y Q==:", "a=:YQ==",
+    "a=:====:", "a=1;", "a=1;B", "a=1;b=", "a=1 ;b", "a=1;\tb", "a=1;b=1;b=2", "a=();b=1;b=2", "a=1, a=2", "a=1,\n b=2",
+    "a=1\x00", "a=\xa01", 'a=();b="1";b="2"', "k0, k1, k2, k3, k4, k5, k6, k7, k8", "",
     "a=();" + ";".join(f"p{n}=1" for n in range(17)),
     "a=();" + ";".join(f"p{n}" for n in range(17)),
     "a=(" + " ".join("1" for _ in range(33)) + ")",
     ", ".join(f"k{n}" for n in range(9)),
     "a=" + "1" * 9000,
-    "",
-)
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("text", MALFORMED)
@@ -147,7 +110,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.lists(PIECES, max_size=14).map("".join))
 @example('a=("x" "y";n="z");created=1;b=?1')
 def test_what_we_read_another_reader_reads_alike(text: str) -> None:
@@ -166,7 +129,7 @@ def test_what_we_read_another_reader_reads_alike(text: str) -> None:
             assert http_sf.ser({key: theirs[key]}) == f"{key}={member.text}{member.parameters_text}"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused_in_good_order(text: str) -> None:
     try:
