@@ -36,9 +36,10 @@ _decoder = msgspec.json.Decoder(TokenClaims)
 
 
 class Tokens:
-    """Makes and verifies the tokens of one snapshot."""
+    """Makes and verifies the tokens of one snapshot. `issuer` is their `iss`: the URL of the server's metadata (RFC 8414 §2)."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, *, issuer: str = ISSUER) -> None:
+        self.issuer = issuer
         self._snapshot = snapshot
         self._credentials = snapshot.credentials
         self._keys = {kid: Ed25519Key(public) for kid, public in snapshot.verification_keys.items()}
@@ -65,7 +66,7 @@ class Tokens:
         except ConfigError as error:
             raise Unavailable("this node has no signing key yet; try again in a moment") from error
         claims: dict[str, Any] = {
-            "iss": ISSUER,
+            "iss": self.issuer,
             "aud": AUDIENCE,
             "sub": app,
             "client_id": key,
@@ -91,7 +92,7 @@ class Tokens:
         if key is None or not token.is_signed_by(key):
             raise jwt.invalid("the token is not one of this platform")
         claims = jwt.claims_of(token, _decoder)
-        jwt.check(claims, issuer=ISSUER, audience=AUDIENCE, now=now)
+        jwt.check(claims, issuer=self.issuer, audience=AUDIENCE, now=now)
         return claims
 
     def identity(self, claims: TokenClaims) -> Identity:
