@@ -9,15 +9,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
 
 from core.errors import ConfigError
-from gateway.access.sources import subjects
+from gateway.access.jwt import parsed
+from gateway.access.sources import subjects, token_sources
 from gateway.identity import Identity
 from gateway.tokens import Tokens
 from tests.gateway.access_desk import (
     DEVICE,
+    ISSUER,
     JKT,
     OLD_SECRET,
     SCOPES,
     SHOP_KEY,
+    Found,
     app_token,
     bearer,
     document,
@@ -134,6 +137,13 @@ class TestIssuerTokens:
         means = bearer(snapshot)
         assert refusal(means, with_token(issuer_token(iss="zhiyun"))) == "token_invalid"
         assert refusal(means, with_token(Tokens(snapshot).make("shop", SHOP_KEY, SCOPES))) == "let in"
+
+    def test_the_platforms_name_may_be_its_address(self) -> None:
+        tokens = Tokens(snapshot_of(), issuer="https://api.example")
+        sources = token_sources(snapshot_of().platform, tokens, {"login": Found({})})
+        assert sources.keys() == {"https://api.example", ISSUER}
+        token = parsed(tokens.make("shop", SHOP_KEY, SCOPES).encode())
+        assert sources["https://api.example"].verify(token, time.time()).identity.app == "shop"
 
     def test_a_subject_of_two_apps_stands_for_neither(self) -> None:
         declared = document()
