@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote_plus
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from cache.replays_memory import MemoryReplays
 from config.model import Device
 from core.errors import Limited, Unauthenticated
 from gateway.access.ca import CaMeans, string_to_sign
+from gateway.access.jwk import packed
 from gateway.http1.message import Request, made_request
 from gateway.identity import Identity
 from tests.gateway.ca_client import FORM, SIGNED, Parameters, ca_request, encoded
@@ -255,12 +257,14 @@ class TestRefusals:
         assert code_of(changed(ca_request("POST", body=b"x"), body=b"")) == "digest_mismatch"
 
     def test_of_a_device_s_key(self) -> None:
-        devices = {
-            "till": Device(app="shop", key={"kty": "OKP", "crv": "Ed25519", "x": "JrQLj5P_89iXES9-vFgrIy29clF9CC_oPPsw3c5D0bs"})
-        }
-        assert (
-            code_of(ca_request(key="device:till"), CaMeans(snapshot(devices), MemoryReplays(), lambda: NOW)) == "signature_invalid"
-        )
+        """Devices sign by RFC 9421 only: this form has no public keys."""
+        private = Ed25519PrivateKey.generate()
+        jwk = {"kty": "OKP", "crv": "Ed25519", "x": packed(private.public_key().public_bytes_raw()).decode()}
+        unsigned = ca_request(key="device:till")
+        signature = base64.b64encode(private.sign(string_to_sign(unsigned, []).encode())).decode()
+        request = changed(unsigned, fields={"x_ca_signature": signature})
+        used = CaMeans(snapshot({"till": Device(app="shop", key=jwk)}), MemoryReplays(), lambda: NOW)
+        assert code_of(request, used) == "signature_invalid"
 
 
 class TestReplays:

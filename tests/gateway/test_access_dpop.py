@@ -166,7 +166,8 @@ class TestRefusals:
 
     def test_of_none_or_several(self) -> None:
         assert code_of(request_with()) == "dpop_invalid"
-        assert code_of(request_with(proof(), proof({"jti": "j-2"}))) == "dpop_invalid"
+        with pytest.raises(Unauthenticated, match="exactly one"):
+            checked(request_with(proof(), proof({"jti": "j-2"})))
 
     @pytest.mark.parametrize("claims", [{}, {"ath": ""}, {"ath": 1}, {"ath": ATH + "="}, {"ath": ATH[:-1] + "é"}, {"ath": TOKEN}])
     def test_of_a_proof_for_another_token_or_none(self, claims: dict[str, Any]) -> None:
@@ -195,7 +196,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         "text",
         [
-            b'{"jti":"j","htm":"GET","htm":"POST","htu":"https://gateway/v1/customers","iat":%d}',
+            b'{"jti":"j","htm":"POST","htm":"GET","htu":"https://gateway/v1/customers","iat":%d}',
             b'{"jti":"j","htm":"GET","htu":"https://gateway/v1/customers","iat":%d,"x":NaN}',
             b'{"jti":"j","htm":"GET","htu":"https://gateway/v1/customers","iat":%d,"x":\xff}',
             b'{"jti":"j","htm":"GET","htu":"https://gateway/v1/customers","iat":%d,"x":' + b"[" * 1150 + b"]" * 1150 + b"}",
