@@ -149,7 +149,11 @@ def test_what_is_asked_of_a_request() -> None:
     used = means()
     assert used.is_used(ca_request())
     assert used.is_used(made_request("GET", "/", headers={"x-ca-key": "k"}))
-    assert not used.is_used(made_request("GET", "/", headers={"signature": "a=:AA==:"}))
+    assert used.is_used(request_from(b"GET / HTTP/1.1\r\nHost: a\r\nX-CA-KEY: k\r\n\r\n"))
+    other = made_request("GET", "/x-ca-key", headers={"signature": "a=:AA==:"})
+    assert not used.is_used(other)
+    assert other._headers is None  # it costs the others nothing
+    assert not used.is_used(made_request("GET", "/", headers={"x-ca-stage": "RELEASE"}))
     assert used.needs_body(ca_request("POST", body=b"x"))
     assert not used.needs_body(ca_request())
 
