@@ -21,17 +21,18 @@ from gateway.identity import Means as Kind
 from gateway.means import Means
 from gateway.stage import Request
 
-_ENTRIES = 65_536
+ENTRIES = 65_536
 _LONGEST_KEPT = 1536  # bytes of a field that is remembered; with the entries this bounds the memo's memory
 _TYPES = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})  # RFC 8725 §3.11: no proof or ID event passes for an access token
 
 
 class Verified(Struct, frozen=True, gc=False):
-    """What a token proved, until when (epoch seconds), and what its bearer has to prove at each request. `made` is an id of the
-    time when it was made, where its `jti` is not one of ours that says so: then it ends with all sessions of its app, too."""
+    """What a token proved, until when that holds (epoch seconds; then it must be verified anew), and what its bearer has to prove
+    at each request. `made` is an id of the time when it was made, where its `jti` is not one of ours that says so: then it ends
+    with all sessions of its app, too."""
 
     identity: Identity
-    expires: float
+    until: float
     bound: jwt.Confirmation | None
     made: str = ""
 
@@ -66,8 +67,8 @@ _issued = msgspec.json.Decoder(_Issued)
 
 
 class Bearer:
-    """Of one snapshot, as its memo is: a token in it was right under these keys, apps and devices. What a snapshot can't know is
-    asked at every request: the time, revocations, proofs of possession.
+    """Of one snapshot; its memo holds what was right under the same keys, apps and devices. What a snapshot can't know is asked at
+    every request: the time, revocations, proofs of possession.
 
     `sources` by `iss`; `apps` for tokens that apps sign themselves: every HS256, since nobody else may use that.
     """
@@ -83,13 +84,14 @@ class Bearer:
         proofs: Proofs | None = None,
         revocations: Revocations | None = None,
         now: Callable[[], float] = time.time,
+        memo: Memo[Verified] | None = None,
     ) -> None:
         self._sources = sources
         self._apps = apps
         self._proofs = proofs
         self._is_revoked = revocations.is_revoked if revocations is not None else _never
         self._now = now
-        self._memo: Memo[Verified] = Memo(_ENTRIES)
+        self._memo: Memo[Verified] = Memo(ENTRIES) if memo is None else memo
 
     def is_used(self, request: Request) -> bool:
         scheme = request.authorization[:7]
@@ -103,11 +105,8 @@ class Bearer:
         subject_unknown."""
         given = request.authorization
         known = self._memo[given]
-        if known is None:
+        if known is None or known.until <= self._now():
             known = self._verified(given)
-        if known.expires <= self._now():
-            self._memo.forget(given)
-            raise Unauthenticated("the token has expired; get a new one", code="token_expired")
         identity = known.identity
         if self._is_revoked(identity.session, identity.app, identity.device) or (
             known.made and self._is_revoked(known.made, identity.app)

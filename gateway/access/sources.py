@@ -1,6 +1,6 @@
 """Whose tokens are believed (gateway.access.bearer.TokenSource): the platform's, an app's own, a trusted issuer's."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -10,11 +10,11 @@ from config.model import App, Issuer, Platform
 from core.errors import ConfigError, Unauthenticated
 from core.ids import last_id_at
 from gateway.access import jwt
-from gateway.access.bearer import Bearer, Proofs, Revocations, TokenSource, Verified
+from gateway.access.bearer import TokenSource, Verified
 from gateway.access.jwk import Key, SecretKey
 from gateway.identity import Identity
 from gateway.tokens import AUDIENCE, LIFETIME_S, Tokens
-from registry.snapshot import Credential, Snapshot
+from registry.snapshot import Credential
 
 
 class KeyFinder(Protocol):
@@ -141,7 +141,8 @@ class IssuerTokens:
             raise Unauthenticated("no app here stands for the subject of this token", code="subject_unknown")
         user = claims.sub if claims.sub != subject else ""
         identity = Identity(app, "", self._scopes(claims), session=claims.jti, user=user)
-        return Verified(identity, float(claims.exp), claims.cnf, _made(claims))
+        until = min(float(claims.exp), now + declared.refresh_s)  # a key that the issuer takes back ends what it signed
+        return Verified(identity, until, claims.cnf, _made(claims))
 
     def _scopes(self, claims: Any) -> frozenset[str] | None:
         if not self._declared.scope_claim:
@@ -182,20 +183,6 @@ def token_sources(platform: Platform, tokens: Tokens, keys: Mapping[str, KeyFind
         if issuer.enabled
     }
     return {**issuers, tokens.issuer: PlatformTokens(tokens)}
-
-
-def bearer_of(
-    snapshot: Snapshot,
-    tokens: Tokens,
-    keys: Mapping[str, KeyFinder],
-    *,
-    proofs: Proofs | None,
-    revocations: Revocations | None,
-    now: Callable[[], float],
-) -> Bearer:
-    """The means of one snapshot."""
-    sources = token_sources(snapshot.platform, tokens, keys)
-    return Bearer(sources, AppTokens(snapshot.credentials), proofs=proofs, revocations=revocations, now=now)
 
 
 def _conforms(platform: PlatformTokens, app: AppTokens, issuer: IssuerTokens) -> tuple[TokenSource, ...]:
