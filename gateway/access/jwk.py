@@ -145,7 +145,8 @@ def key_of(jwk: Mapping[str, Any], algorithm: Algorithm) -> Key:
     else (`alg`, `use`, `key_ops`), is weak or no key at all."""
     if jwk.get("alg", algorithm) != algorithm:
         raise ConfigError(f"the key is for {jwk['alg']}, not for {algorithm}")
-    if jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ("verify",)):
+    operations = jwk.get("key_ops", ["verify"])
+    if jwk.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         raise ConfigError("the key is not for checking signatures")
     try:
         return _MAKERS[algorithm](jwk)

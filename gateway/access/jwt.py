@@ -4,6 +4,7 @@ A key decides the algorithm, never the token. Of a JSON member given twice the l
 vouches for the bytes, and every claim is read once, by this one reader.
 """
 
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -138,3 +139,9 @@ def signed(claims: dict[str, Any], private: Ed25519PrivateKey, *, kid: str, typ:
     header = packed(msgspec.json.encode({"alg": "EdDSA", "typ": typ, "kid": kid}))
     data = header + b"." + packed(msgspec.json.encode(claims))
     return (data + b"." + packed(private.sign(data))).decode("ascii")
+
+
+@lru_cache(1024)
+def scopes_of(text: str) -> frozenset[str]:
+    """Space-separated scopes (RFC 6749 §3.3). Remembered: most tokens of an app have the same, and then share one set."""
+    return frozenset(text.split())

@@ -23,7 +23,7 @@ _GOLDEN = 0.6180339887498949
 _FEW = 4
 _DECAY_S = 10.0
 _PENALTY_S, _MAX_LATENCY_S = 0.01, 60.0
-_POINTS, _MAX_POINTS = 128, 32_768  # on the ring: for each unit of weight (shares then differ by some percent), in all
+_POINTS, _MAX_POINTS = 128, 8192  # on the ring: for each unit of weight (shares then differ by some percent), in all
 
 
 class Balancer(Protocol):
@@ -71,7 +71,12 @@ class LeastRequests:
             one, other = two_of(self._endpoints, self._random)
             return one if _crowd(one) <= _crowd(other) else other
         self._turn = turn = (self._turn + 1) % count  # equal ones take turns
-        return min(self._endpoints[turn:] + self._endpoints[:turn], key=_crowd)
+        best = self._endpoints[turn]
+        least = (best.active + 1) / best.weight
+        for endpoint in self._endpoints:
+            if (crowd := (endpoint.active + 1) / endpoint.weight) < least:
+                best, least = endpoint, crowd
+        return best
 
 
 def _crowd(endpoint: EndpointState) -> float:
@@ -130,13 +135,13 @@ class HashRing:
     share and no more. The same on every node and worker."""
 
     def __init__(self, endpoints: Sequence[EndpointState], key: Callable[[Request], bytes]) -> None:
-        divisor = gcd(*(each.weight for each in endpoints))
-        total = sum(each.weight for each in endpoints) // divisor
-        per_unit = min(_POINTS, 2 * _POINTS * len(endpoints) / total, _MAX_POINTS / total)
+        scale, most = float(_POINTS), max(_MAX_POINTS, 32 * len(endpoints))
+        while scale * sum(each.weight for each in endpoints) > most:
+            scale /= 2  # by halves, so that a small change of weights or members does not move every point
         ring = sorted(
             (place(f"{each.url}#{number}".encode()), each.url, each)
             for each in endpoints
-            for number in range(max(1, round(each.weight // divisor * per_unit)))
+            for number in range(max(1, round(each.weight * scale)))
         )
         self._places = [entry[0] for entry in ring]
         self._owners = [entry[2] for entry in ring]

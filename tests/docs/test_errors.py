@@ -58,6 +58,13 @@ def _in_file(path: Path) -> Iterator[Raised]:
         given = next((keyword.value for keyword in call.keywords if keyword.arg == "code"), None)
         if name in _OAUTH:
             given = call.args[0]
+        if name == "Refused" and len(call.args) == 3:  # the wire's: status, code, detail
+            yield Raised(
+                _text(call.args[1], constants) or "",
+                f"Refused {ast.unparse(call.args[0])}",
+                f"{path.relative_to(ROOT)}:{call.lineno}",
+            )
+            continue
         code = _text(given, constants) if given is not None else None
         if code is not None and (name in _OAUTH or hasattr(errors, name)):
             yield Raised(code, name, f"{path.relative_to(ROOT)}:{call.lineno}")
@@ -78,6 +85,8 @@ def test_the_page_has_no_code_that_nothing_raises() -> None:
 
 
 def _status(each: Raised) -> int:
+    if each.error.startswith("Refused "):
+        return int(each.error.removeprefix("Refused "))
     kind = getattr(errors, each.error)
     extra = {"retry_after_s": 1.0} if kind is errors.Limited else {}
     return status_of(kind("", code=each.code, **extra))
