@@ -11,7 +11,7 @@ from gateway.access import jwt
 from gateway.access.bearer import Bearer, Proofs, Revocations, TokenSource, Verified
 from gateway.access.jwk import Key, SecretKey
 from gateway.identity import Identity
-from gateway.tokens import AUDIENCE, ISSUER, LIFETIME_S, Tokens
+from gateway.tokens import AUDIENCE, LIFETIME_S, Tokens
 from registry.snapshot import Credential, Snapshot
 
 
@@ -169,7 +169,7 @@ def token_sources(platform: Platform, tokens: Tokens, keys: Mapping[str, KeyFind
         for name, issuer in platform.issuers.items()
         if issuer.enabled
     }
-    return {**issuers, ISSUER: PlatformTokens(tokens)}
+    return {**issuers, tokens.issuer: PlatformTokens(tokens)}
 
 
 def bearer_of(

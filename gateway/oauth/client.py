@@ -11,7 +11,9 @@ from urllib.parse import parse_qsl, unquote_plus
 import msgspec
 from msgspec import Struct
 
-from core.cache import Limiter, Rate
+from cache.gcra import rate_bound
+from core.cache import Answer as Verdict
+from core.cache import Limiter, Pending, Rate
 from core.clock import epoch_ms
 from core.errors import Limited, PlatformError
 from gateway.stage import Request, Response
@@ -20,7 +22,7 @@ from registry.snapshot import Credential
 
 MAX_FORM_BYTES = 16 << 10
 _MAX_FIELDS = 20
-_PER_ADDRESS = Rate(per_s=5.0, burst=50)  # a guess at an AppSecret costs time
+_PER_ADDRESS = rate_bound(Rate(per_s=5.0, burst=50))  # a guess at an AppSecret costs time
 _NOBODY = "x" * 43  # compared with when the key is unknown, so that both take as long
 _NO_STORE = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
 
@@ -56,9 +58,7 @@ class ClientEndpoint:
         self._answer = answer
 
     async def __call__(self, request: Request) -> Response:
-        verdict = await self._limiter.take(f"oauth:{request.remote}", _PER_ADDRESS)
-        if not verdict.allowed:
-            raise Limited("too many token requests from this address", retry_after_s=verdict.retry_after_s, code="rate_limited")
+        await self._charge(request.remote)
         try:
             form = await read_form(request)
             client = self._authenticated(*_key_and_secret(request, form))
@@ -66,6 +66,14 @@ class ClientEndpoint:
         except Refused as refusal:
             return _refusal(refusal)
         return Response(200, list(_NO_STORE), msgspec.json.encode(body))
+
+    async def _charge(self, remote: str) -> None:
+        answer = self._limiter.decide(((f"oauth:{remote}", _PER_ADDRESS),))
+        if isinstance(answer, Pending):
+            answer.then = _refuse
+            await answer.future
+        else:
+            _refuse(answer)
 
     def _authenticated(self, key: str, secret: str) -> Client:
         """Every live secret is compared, in constant time, and an unknown key costs the same."""
@@ -75,6 +83,12 @@ class ClientEndpoint:
         if credential is None or not secrets or not any(matches):
             raise Refused("invalid_client", "AppKey or AppSecret is wrong", 401)
         return Client(key, credential.owner_kind, credential.owner)
+
+
+def _refuse(answer: Verdict) -> None:
+    """Raises Limited where the address has had too many."""
+    if answer.refused >= 0:
+        raise Limited("too many token requests from this address", retry_after_s=answer.retry_after_s, code="rate_limited")
 
 
 async def read_form(request: Request) -> Form:

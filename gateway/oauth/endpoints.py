@@ -1,32 +1,19 @@
 """All OAuth endpoints of one snapshot, put together."""
 
-from dataclasses import dataclass
-
 from core.cache import Limiter
 from gateway.oauth.client import Answer, ClientEndpoint
 from gateway.oauth.exchange import Exchange
 from gateway.oauth.introspect import IntrospectEndpoint
 from gateway.oauth.metadata import Fixed, key_set, metadata
 from gateway.oauth.revoke import RevokeEndpoint
-from gateway.oauth.token import Proofs, SessionSink, TokenEndpoint
-from gateway.revocations import Revocations
+from gateway.oauth.token import Proofs, TokenEndpoint
+from gateway.sessions import SessionParts
 from gateway.stage import Handler
 from gateway.stages.authorise import Admission
 from gateway.tokens import Tokens
-from registry.app_sessions import Revoker
 from registry.snapshot import Snapshot
 
 PROOF_ALGORITHMS = ("EdDSA", "ES256")
-
-
-@dataclass(frozen=True, slots=True)
-class SessionParts:
-    """What a process keeps of sessions from one snapshot to the next. `public_url` is where clients reach the gateway."""
-
-    revocations: Revocations
-    revoker: Revoker
-    log: SessionSink
-    public_url: str
 
 
 def oauth_endpoints(

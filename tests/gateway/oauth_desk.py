@@ -21,12 +21,13 @@ from core.sessions import AppSession
 from gateway.access.dpop import DpopProofs
 from gateway.access.jwk import packed, thumbprint
 from gateway.oauth.client import MAX_FORM_BYTES
-from gateway.oauth.endpoints import SessionParts, oauth_endpoints
+from gateway.oauth.endpoints import oauth_endpoints
 from gateway.pipe import Pipe, run
 from gateway.problems import problem
 from gateway.revocations import Revocations
 from gateway.router import Router
 from gateway.session_log import SessionLog
+from gateway.sessions import SessionParts
 from gateway.stage import Response
 from gateway.stages.authorise import Admission
 from gateway.tokens import Tokens
