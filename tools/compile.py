@@ -24,7 +24,10 @@ sys.path.insert(0, str(ROOT))  # run as a file by the installer
 
 from gateway.http1 import fingerprint  # noqa: E402
 
-MODULES = ("_scanner.pyx", "message.py", "target.py", "head.py", "chunked.py")
+MODULES = (
+    *("_scanner.pyx", "message.py", "target.py", "head.py", "chunked.py", "answer.py", "engine.py", "outbound.py", "passage.py"),
+    *("exchange.py", "inbound.py", "forward.py"),
+)
 """What is compiled, of gateway/http1. A module is typed by the .pxd beside it."""
 
 SOURCES = ROOT / "gateway" / "http1"
