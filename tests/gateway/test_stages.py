@@ -1,13 +1,9 @@
 """Every stage of the chain through the one suite of stages."""
 
-import time
-
 from cache.limiter_memory import MemoryLimiter
 from config.model import App, Plan, Platform
-from core.errors import Unauthenticated
 from gateway.identity import Identity
 from gateway.stage import Request, Stage
-from gateway.stages.authenticate import Authenticate
 from gateway.stages.authorise import Admission, Authorise
 from gateway.stages.limit import Limit
 from tests.conformance.stage_suite import StageSuite
@@ -21,23 +17,6 @@ def _from(identity: Identity | None) -> Request:
     if identity is not None:
         request.identity = identity
     return request
-
-
-def _verify(token: str) -> tuple[Identity, float]:
-    if token != "good":
-        raise Unauthenticated("not one of ours")
-    return SHOP, time.time() + 60
-
-
-class TestAuthenticate(StageSuite):
-    def stage(self) -> Stage:
-        return Authenticate(_verify, time.time)
-
-    def admitted(self) -> Request:
-        return request_of("GET", "/v1/customers", headers={"authorization": "Bearer good"})
-
-    def refused(self) -> Request:
-        return request_of("GET", "/v1/customers", headers={"authorization": "Bearer bad"})
 
 
 class TestAuthorise(StageSuite):
