@@ -8,7 +8,9 @@ from fastapi import Depends, Request
 
 from core.adapter import Adapter
 from core.bus import Transport
+from core.sessions import AppSessions
 from core.stores import JobStates, Mirror, Nodes, Quarantine, Run
+from registry.app_sessions import Revoker
 from registry.credentials import Credentials
 from registry.registry import Registry
 from registry.users import Users
@@ -64,6 +66,8 @@ class Control:
     job_states: JobStates
     quarantine: Quarantine
     nodes: Nodes
+    app_sessions: AppSessions
+    revoker: Revoker
     mirror: Mirror
     bus: Transport
     jobs: JobControl

@@ -15,6 +15,7 @@ from core.secret import Secret
 from core.supervise import Tasks
 from exchange.jobs import JobRunner, datasets_of
 from exchange.replay import Replay
+from registry.app_sessions import Revoker, SqlAppSessions
 from registry.credentials import Credentials
 from registry.passwords import Passwords
 from registry.registry import Registry
@@ -75,6 +76,7 @@ async def open_platform(folder: Path) -> AsyncIterator[Platform]:
 
 
 def _control(parts: Parts, users: Users, runner: JobRunner, pool: SourcePool, datasets: Mapping[str, Dataset]) -> Control:
+    sessions = SqlAppSessions(parts.database)
     return Control(
         registry=Registry(parts.resources, parts.vault, parts.adapters),
         credentials=Credentials(parts.resources, parts.vault),
@@ -82,6 +84,8 @@ def _control(parts: Parts, users: Users, runner: JobRunner, pool: SourcePool, da
         job_states=parts.job_states,
         quarantine=parts.quarantine,
         nodes=parts.nodes,
+        app_sessions=sessions,
+        revoker=Revoker(sessions, parts.bus, node="back-office"),
         mirror=parts.mirror,
         bus=parts.bus,
         jobs=runner,
