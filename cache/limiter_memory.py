@@ -1,6 +1,5 @@
 """The limiter of a node that stands alone, or whose Redis is down: states in bounded tables, decided without waiting."""
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
@@ -155,9 +154,8 @@ class MemoryLimiter:
                 self._under_way.pop(key, None)
 
     def counts(self) -> Counts:
-        """The calendar quotas used up to now, without those of periods that are over."""
-        self._periods.at(self._wall())
-        return {key: counted for key, counted in self._counts.items() if self._is_now(counted)}
+        """The calendar quotas used up to now: a copy, which another thread may write down."""
+        return dict(self._counts)
 
     def restore(self, counts: Mapping[str, tuple[int, int, bool]]) -> None:
         """Take up counts of an earlier process; the larger count of a key stays."""
