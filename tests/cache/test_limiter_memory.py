@@ -100,7 +100,11 @@ def test_any_script_of_requests_agrees_with_the_model(steps: list[list[str] | fl
 async def test_one_rate_alone_is_taken_at_once() -> None:
     limiter = MemoryLimiter(clock=lambda: 0.0)
     verdicts = [limiter.take("token:10.0.0.1", Rate(1.0, 2)) for _ in range(3)]
-    assert [(each.allowed, each.remaining, each.retry_after_s) for each in verdicts] == [(True, 1, 0), (True, 0, 0), (False, 0, 1.0)]
+    assert [(each.allowed, each.remaining, each.retry_after_s) for each in verdicts] == [
+        (True, 1, 0),
+        (True, 0, 0),
+        (False, 0, 1.0),
+    ]
 
 
 async def test_keys_whose_bucket_is_full_again_are_forgotten() -> None:

@@ -50,7 +50,9 @@ async def _hammered(nodes: Sequence[SyncedLimiter], bound: Bound, seconds: float
 
 
 @pytest.mark.parametrize(("nodes", "per_s", "burst"), [(2, 500.0, 100), (4, 200.0, 40), (4, 20.0, 1), (3, 300.0, 1_000)])
-async def test_a_rate_over_several_nodes_keeps_within_the_stated_error(redis_url: str, nodes: int, per_s: float, burst: int) -> None:
+async def test_a_rate_over_several_nodes_keeps_within_the_stated_error(
+    redis_url: str, nodes: int, per_s: float, burst: int
+) -> None:
     """The error: at most 2 x (burst + nodes) over the limit, once."""
     opened = await _nodes(redis_url, nodes)
     admitted, seconds = await _hammered(opened, rate(per_s, burst), 1.5)

@@ -44,7 +44,9 @@ async def test_replies_come_in_order_and_a_database_is_chosen(redis_url: str) ->
 @pytest.mark.servers
 async def test_a_login_is_sent_and_a_wrong_one_is_said_without_the_password(redis_url: str) -> None:
     connection = RedisConnection(redis_url)
-    await connection.call(lambda redis: redis.acl_setuser("gate", enabled=True, passwords=["+s3cret"], commands=["+@all"], keys=["*"]))
+    await connection.call(
+        lambda redis: redis.acl_setuser("gate", enabled=True, passwords=["+s3cret"], commands=["+@all"], keys=["*"])
+    )
     place = redis_url.removeprefix("redis://")
     right, wrong = RedisLink(f"redis://gate:s3cret@{place}"), RedisLink(f"redis://gate:n0tit@{place}")
     assert await right.open()

@@ -58,7 +58,9 @@ def test_forms_of_addresses(network: str, address: str, is_in: bool) -> None:
     assert (address in networks) == is_in
 
 
-@pytest.mark.parametrize("text", ["", "10.0.0.0/33", "::/129", "10.0.0.0/x", "10.0.0.0/", "::ffff:1.2.3.4/64", "host", "1.2.3.4/-1"])
+@pytest.mark.parametrize(
+    "text", ["", "10.0.0.0/33", "::/129", "10.0.0.0/x", "10.0.0.0/", "::ffff:1.2.3.4/64", "host", "1.2.3.4/-1"]
+)
 def test_text_that_is_no_network(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         Networks([text])
@@ -66,7 +68,9 @@ def test_text_that_is_no_network(text: str) -> None:
 
 def _entries(count: int) -> list[str]:
     made = random.Random(7)  # the same each time
-    four = (f"{made.randrange(1, 224)}.{made.randrange(256)}.{made.randrange(256)}.0/{made.choice((22, 24))}" for _ in range(count // 2))
+    four = (
+        f"{made.randrange(1, 224)}.{made.randrange(256)}.{made.randrange(256)}.0/{made.choice((22, 24))}" for _ in range(count // 2)
+    )
     six = (f"2001:{made.randrange(65_536):x}:{made.randrange(65_536):x}::/48" for _ in range(count - count // 2))
     return [*four, *six]
 

@@ -93,7 +93,11 @@ def test_who_was_let_in_is_remembered_for_that_address_alone_and_not_for_ever() 
 
 LISTED = Platform(
     apps={name: App(plan="gold", scopes=("orders:call",)) for name in ("shop", "thief", "till")},
-    devices={"kiosk": Device(app="shop", key={}), "lost": Device(app="shop", key={}), "old": Device(app="shop", key={}, enabled=False)},
+    devices={
+        "kiosk": Device(app="shop", key={}),
+        "lost": Device(app="shop", key={}),
+        "old": Device(app="shop", key={}, enabled=False),
+    },
     lists={
         "black": AccessList(apps=("thief",), devices=("lost",), users=("mallory",)),
         "off": AccessList(apps=("shop",), users=("alice",), enabled=False),
