@@ -1,7 +1,7 @@
-"""The contracts of the high-speed cache and of the rate limiter that lives beside it. In process or Redis."""
+"""The contracts of the high-speed cache, and of the rate limiter and the replay store that live beside it. In process or Redis."""
 
 from asyncio import Future
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
@@ -122,3 +122,15 @@ class Limiter(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class Replays(Protocol):
+    """Remembers what must not come twice: nonces, proof ids."""
+
+    def is_new(self, key: str, ttl_s: float) -> bool | Awaitable[bool]:
+        """True the first time a key is given within `ttl_s` (> 0). In one process at once; over all nodes with Redis.
+
+        Raises, at once or when awaited: Limited (replays_full) when so much is remembered that it would have to forget too early,
+        Unavailable when the store can't be asked.
+        """
+        ...

@@ -3,7 +3,6 @@
 import time
 
 from core.errors import Unauthenticated
-
 from gateway.identity import Identity
 from gateway.stage import Request, Stage
 from gateway.stages.authenticate import Authenticate
