@@ -18,7 +18,6 @@ from gateway.stage import Request
 # In this order in keys. Only a user's name may hold any character: it stands last, so that no two combinations share a key.
 _ORDER: tuple[Dimension, ...] = ("route", "app", "plan", "device", "address", "user")
 _LONGEST_NAME = 128
-_CODES = {"rate": "rate_limited", "day": "quota_used_up", "month": "quota_used_up", "concurrent": "too_many_under_way"}
 
 
 class Amount(Struct, frozen=True):
@@ -32,7 +31,11 @@ class Amount(Struct, frozen=True):
     sentence: str
 
     def refusal(self, retry_after_s: float) -> Limited:
-        return Limited(self.sentence, retry_after_s=retry_after_s, code=_CODES[self.bound.kind])
+        if self.bound.kind == "rate":
+            return Limited(self.sentence, retry_after_s=retry_after_s, code="rate_limited")
+        if self.bound.kind == "concurrent":
+            return Limited(self.sentence, retry_after_s=retry_after_s, code="too_many_under_way")
+        return Limited(self.sentence, retry_after_s=retry_after_s, code="quota_used_up")
 
 
 class Bill(Struct, frozen=True):

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-import pytest
 
 from cache.gcra import count_bound, decide, rate_bound
 from cache.limiter_memory import MemoryLimiter

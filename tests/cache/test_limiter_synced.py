@@ -10,7 +10,7 @@ from cache.gcra import count_bound
 from cache.limiter_synced import SyncedLimiter
 from core.cache import Bound
 from core.errors import Unavailable
-from tests.conformance.limiter_suite import LimiterConformance, decided, passed, rate
+from tests.conformance.limiter_suite import LimiterConformance, decided, passed, rate, until
 from tests.servers.redis import RedisServer
 
 pytestmark = pytest.mark.servers
@@ -32,9 +32,7 @@ async def _nodes(url: str, count: int, sync_s: float = 0.1) -> list[SyncedLimite
     nodes = [SyncedLimiter(url, sync_s=sync_s) for _ in range(count)]
     for node in nodes:
         assert await node.open()
-    async with asyncio.timeout(5):
-        while any(node.nodes != count for node in nodes):
-            await asyncio.sleep(0.02)
+    await until(lambda: all(node.nodes == count for node in nodes))
     return nodes
 
 
@@ -109,9 +107,7 @@ async def test_redis_killed_and_back(redis_server: RedisServer, redis_url: str) 
     await asyncio.sleep(0.1)
     assert [await passed(node, [("down", bound)], 15) for node in nodes] == [10, 10]  # each alone: nodes x limit
     redis_server.start()
-    async with asyncio.timeout(5):
-        while not all(node.is_up for node in nodes):
-            await asyncio.sleep(0.02)
+    await until(lambda: all(node.is_up for node in nodes))
     await asyncio.sleep(0.2)
     assert [await passed(node, [("down", bound)], 5) for node in nodes] == [0, 0]  # what was counted meanwhile is told
     for node in nodes:

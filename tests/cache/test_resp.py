@@ -8,6 +8,7 @@ import pytest
 from cache.redis_connection import RedisConnection
 from cache.resp import RedisLink, packed
 from core.errors import ConfigError, Unavailable
+from tests.conformance.limiter_suite import until
 from tests.servers.redis import RedisServer
 
 
@@ -71,9 +72,7 @@ async def test_those_who_wait_hear_that_redis_died_and_it_comes_back_by_itself(r
     assert all(isinstance(reply, Unavailable) and str(redis_server.port) in reply.detail for reply in replies)
     assert isinstance(await _ask(link, b"PING"), Unavailable)
     redis_server.start()
-    async with asyncio.timeout(5):
-        while not link.is_up:
-            await asyncio.sleep(0.02)
+    await until(lambda: link.is_up)
     assert await _ask(link, b"PING") == b"PONG"
     await link.close()
     assert isinstance(await _ask(link, b"PING"), Unavailable)

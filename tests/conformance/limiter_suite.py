@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -25,6 +25,15 @@ async def decided(limiter: Limiter, *charges: Charge) -> Answer:
 async def passed(limiter: Limiter, charges: Sequence[Charge], times: int) -> int:
     """How many of so many equal requests, one after the other, were admitted."""
     return sum([(await decided(limiter, *charges)).refused < 0 for _ in range(times)])
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait at most five seconds for something that comes by itself."""
+    for _ in range(250):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("it did not come within five seconds")
 
 
 def rate(per_s: float, burst: int) -> Bound:

@@ -99,7 +99,7 @@ def test_a_request_that_the_route_refuses_is_not_charged_to_the_plan() -> None:
     assert _passes(narrow, _request("metered"))
     refused = _request("metered")
     for _ in range(5):
-        with pytest.raises(Limited, match="orders, counted for each address, allows 0.01 requests a second, 1 at once"):
+        with pytest.raises(Limited, match=r"orders, counted for each address, allows 0\.01 requests a second, 1 at once"):
             narrow.on_request(refused)
     assert _passes(narrow, _request("metered", "10.0.0.2"))
     assert _passes(plain, _request("metered"))  # the third of three a day
