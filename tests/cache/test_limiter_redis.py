@@ -26,7 +26,7 @@ async def limiter(redis_url: str) -> AsyncIterator[RedisLimiter]:
 
 
 async def _opened(url: str, when_down: WhenDown = "local") -> RedisLimiter:
-    limiter = RedisLimiter(url, MemoryLimiter(), when_down=when_down)
+    limiter = RedisLimiter(url, MemoryLimiter(), when_down=when_down, timeout_s=5.0)
     assert await limiter.open()
     return limiter
 
@@ -162,7 +162,7 @@ async def test_a_client_that_left_while_it_was_decided_holds_no_place(limiter: R
 async def test_a_request_costs_a_fraction_of_a_call_through_the_driver(redis_url: str, limiter: RedisLimiter) -> None:
     """CPU of this process for each request at 64 concurrent, against redis-py's own EVALSHA in the same run."""
     charges: tuple[tuple[str, Bound], ...] = (("a|app", rate(1e6, 1_000_000)),)
-    connection = RedisConnection(redis_url)
+    connection = RedisConnection(redis_url, timeout_s=10.0)
     sha = await connection.call(lambda redis: redis.script_load("return {1, 2, 3, 4}"))
 
     async def batched() -> None:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.servers
 
 @pytest.fixture
 async def limiter(redis_url: str) -> AsyncIterator[SyncedLimiter]:
-    limiter = SyncedLimiter(redis_url, sync_s=0.02)
+    limiter = SyncedLimiter(redis_url, sync_s=0.02, timeout_s=5.0)
     assert await limiter.open()
     yield limiter
     await limiter.close()
@@ -29,7 +29,7 @@ class TestSyncedLimiter(LimiterConformance):
 
 
 async def _nodes(url: str, count: int, sync_s: float = 0.1) -> list[SyncedLimiter]:
-    nodes = [SyncedLimiter(url, sync_s=sync_s) for _ in range(count)]
+    nodes = [SyncedLimiter(url, sync_s=sync_s, timeout_s=5.0) for _ in range(count)]
     for node in nodes:
         assert await node.open()
     await until(lambda: all(node.nodes == count for node in nodes))

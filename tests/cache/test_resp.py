@@ -30,7 +30,7 @@ async def _ask(link: RedisLink, *parts: bytes) -> Any:
 
 @pytest.mark.servers
 async def test_replies_come_in_order_and_a_database_is_chosen(redis_url: str) -> None:
-    link = RedisLink(redis_url.removesuffix("/0") + "/3")
+    link = RedisLink(redis_url.removesuffix("/0") + "/3", timeout_s=5.0)
     assert await link.open()
     replies = await asyncio.gather(*(_ask(link, b"ECHO", b"%d" % number) for number in range(1_000)))
     assert replies == [b"%d" % number for number in range(1_000)]

@@ -60,7 +60,7 @@ class LimiterConformance:
         assert refused.left[0][1] == pytest.approx(20, abs=0.5)
 
     async def test_it_passes_again_after_the_time_it_told(self, limiter: Limiter) -> None:
-        bound = rate(5.0, 1)
+        bound = rate(1.0, 1)
         assert (await decided(limiter, ("app", bound))).refused < 0
         refused = await decided(limiter, ("app", bound))
         assert refused.refused == 0
