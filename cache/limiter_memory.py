@@ -37,25 +37,31 @@ class MemoryLimiter:
         return len(self._arrivals) + len(self._counts) + len(self._under_way)
 
     def decide(self, charges: Sequence[Charge]) -> Answer:
-        """One rate alone, the plan of an app, is the most usual case by far: `cache.gcra.decide` written out."""
-        key, bound = charges[0]
-        interval = bound.interval_s
-        if not interval or len(charges) > 1:
+        if len(charges) > 1 or not charges[0][1].interval_s:
             return self._several(charges)
+        key, bound = charges[0]
+        ahead = self.spend(key, bound.interval_s, bound.tolerance_s)
+        if ahead < 0:
+            return Answer(0, -ahead, ((0, bound.tolerance_s - bound.interval_s - ahead),))
+        return Answer(-1, 0.0, ((int((bound.tolerance_s - ahead) / bound.interval_s + ROUNDING), ahead),))
+
+    def spend(self, key: str, interval_s: float, tolerance_s: float) -> float:
+        """One request against one rate, the plan of an app alone: `cache.gcra.decide` written out for the most usual case by far.
+        The seconds until the bucket is full again, or below 0 the seconds to wait."""
         now = self._clock()
         arrival = self._arrivals.get(key)
         if arrival is None:
             self._make_room(now)
-            arrival = now
+            arrival = now + interval_s
         elif arrival < now:
-            arrival = now
-        ahead = arrival - now + interval
-        tolerance = bound.tolerance_s
-        over = ahead - tolerance
-        if over > ROUNDING * interval:
-            return Answer(0, over, ((0, ahead - interval),))
-        self._arrivals[key] = now + ahead
-        return Answer(-1, 0.0, ((int((tolerance - ahead) / interval + ROUNDING), ahead),))
+            arrival = now + interval_s
+        else:
+            arrival += interval_s
+            over = arrival - now - tolerance_s
+            if over > ROUNDING * interval_s:
+                return -over
+        self._arrivals[key] = arrival
+        return arrival - now
 
     def take(self, key: str, rate: Rate) -> Verdict:
         """One request against one rate, at once."""

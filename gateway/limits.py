@@ -40,13 +40,16 @@ class Amount(Struct, frozen=True):
 
 
 class Bill(Struct, frozen=True):
-    """What a request is charged: `charges` and `amounts` in the same order, and the constant parts of both header fields; `label` of
-    the one amount where there is one alone."""
+    """What a request is charged: `charges` and `amounts` in the same order, and the constant parts of both header fields. The rest
+    is of the one amount where there is one alone; an interval above 0 says that it is a rate."""
 
     charges: tuple[Charge, ...]
     amounts: tuple[Amount, ...]
     policy: tuple[str, str]
     label: str
+    key: str = ""
+    interval_s: float = 0.0
+    tolerance_s: float = 0.0
 
     @staticmethod
     def of(parts: Sequence[tuple[str, tuple[Amount, ...]]]) -> "Bill":
@@ -57,8 +60,11 @@ class Bill(Struct, frozen=True):
         """The same with more."""
         charges = self.charges + tuple((key + amount.suffix, amount.bound) for key, amounts in parts for amount in amounts)
         amounts = self.amounts + tuple(amount for _, more in parts for amount in more)
-        label = amounts[0].label if len(amounts) == 1 else ""
-        return Bill(charges, amounts, ("RateLimit-Policy", ", ".join(amount.policy for amount in amounts)), label)
+        policy = ("RateLimit-Policy", ", ".join(amount.policy for amount in amounts))
+        if len(amounts) != 1:
+            return Bill(charges, amounts, policy, "")
+        bound = amounts[0].bound
+        return Bill(charges, amounts, policy, amounts[0].label, charges[0][0], bound.interval_s, bound.tolerance_s)
 
     def told(self, answer: Answer) -> tuple[str, str]:
         """The RateLimit field: what is left of each amount, and the whole seconds until all of it is free."""
