@@ -103,9 +103,9 @@ def _network(text: str) -> tuple[int, int, bool]:
         return int(network.network_address), network.prefixlen, network.version == 4
     is_four = len(packed) == 4
     bits = int(length) if slash else len(packed) * 8
-    if slash and is_four and ":" in address:  # ::ffff:10.0.0.0/104 is 10.0.0.0/8
+    if slash and is_four and ":" in address:  # ::ffff:10.0.0.0/104 is 10.0.0.0/8; a wider one is a network of IPv6, as ::/0 is
         if bits < _MAPPED_BITS:
-            raise ValueError(f"'{text}' reaches beyond IPv4; write the IPv4 and the IPv6 network apart")
+            return int.from_bytes(_MAPPED + packed), bits, False
         bits -= _MAPPED_BITS
     if bits > len(packed) * 8:
         raise ValueError(f"'{text}' has a prefix longer than the address")

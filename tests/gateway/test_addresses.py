@@ -39,6 +39,8 @@ def test_as_the_standard_library_says(networks: list[Any], addresses: list[Any])
         ("::ffff:10.0.0.0/104", "10.200.0.1", True),
         ("::ffff:10.0.0.0/104", "11.0.0.1", False),
         ("::ffff:10.1.1.1", "10.1.1.1", True),
+        ("::ffff:0:0/90", "10.0.0.1", False),
+        ("::ffff:0:0/90", "::fffe:0:1", True),
         ("::/0", "10.0.0.1", False),  # an IPv4 caller is an IPv4 caller
         ("0.0.0.0/0", "::ffff:10.0.0.1", True),
         ("fd00::/8", "fd00::1%eth0", True),
@@ -58,9 +60,7 @@ def test_forms_of_addresses(network: str, address: str, is_in: bool) -> None:
     assert (address in networks) == is_in
 
 
-@pytest.mark.parametrize(
-    "text", ["", "10.0.0.0/33", "::/129", "10.0.0.0/x", "10.0.0.0/", "::ffff:1.2.3.4/64", "host", "1.2.3.4/-1"]
-)
+@pytest.mark.parametrize("text", ["", "10.0.0.0/33", "::/129", "10.0.0.0/x", "10.0.0.0/", "host", "1.2.3.4/-1"])
 def test_text_that_is_no_network(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         Networks([text])
