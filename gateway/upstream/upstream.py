@@ -190,7 +190,9 @@ class UpstreamState:
         return self._place()
 
     def _place(self) -> list[EndpointState]:
-        self.endpoints, removed = merged(self.endpoints, (*self.declared.endpoints, *self._found))
+        discovery = self.declared.discovery
+        dns = (discovery.dns or "") if discovery is not None else ""
+        self.endpoints, removed = merged(self.endpoints, self.declared.endpoints, self._found, dns)
         self._rebalance()
         return removed
 
