@@ -124,9 +124,10 @@ class ChunkScanner:
         found = _SIZE_LINE.fullmatch(line)
         if found is None or len(found[2]) > MAX_EXTENSION:
             raise malformed("a chunk's size is no hexadecimal number, or its extension is malformed")
-        self._left = int(found[1], 16)
-        if self.payload + self._left > _MAX_BYTES:
+        size = int(found[1], 16)  # up to 64 bits: not yet in a C number
+        if size > _MAX_BYTES - self.payload:
             raise malformed("a chunk's size is beyond measure")
+        self._left = size
         self._state = _DATA if self._left else _TRAILERS
 
     def _take_trailer(self, line: bytes) -> None:

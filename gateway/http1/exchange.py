@@ -299,7 +299,7 @@ class Exchange:
             self.inbound.transport.abort()
             return
         response = self._rescued(error) or problem(error, request)
-        if response.status == 500:
+        if response.status == 500 and type(error) is not PlatformError:  # a crash was told already
             _log.error("request failed", request_id=request.request_id, path=request.path, error=repr(error))
         if error.specific_code in _ENDS_CONNECTION:
             self.inbound.keep_alive = False

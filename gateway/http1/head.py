@@ -6,9 +6,29 @@ Neighbours: `scanner` takes the bytes apart, `diagnosis` words what it refused, 
 import ipaddress
 import re
 
-from gateway.http1 import fields, scanner
+from gateway.http1 import scanner
 from gateway.http1.diagnosis import why_request, why_response, why_too_large
-from gateway.http1.fields import MAX_HEAD_BYTES, MAX_HEADERS, MAX_LINE, MAX_TARGET
+from gateway.http1.fields import (
+    AUTHORIZATION,
+    CONNECTION,
+    CONTENT_LENGTH,
+    EXPECT,
+    FORWARDED_FOR,
+    FORWARDED_PROTO,
+    FRAMING,
+    HOST,
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    MAX_LINE,
+    MAX_TARGET,
+    PROTECTED,
+    PROTECTED_PREFIXES,
+    REQUEST_ID,
+    TOKEN_BYTES,
+    TRACE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+)
 from gateway.http1.message import Request
 from gateway.http1.refused import Refused, ambiguous, malformed, upstream_malformed
 from gateway.http1.target import normalised
@@ -34,6 +54,9 @@ UNTIL_CLOSE = -2
 _HOST = re.compile(rb"(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|\[([0-9A-Fa-f:.]+)\])(?::([0-9]{1,5}))?")
 _KNOWN_HOSTS: set[bytes] = set()
 _MAX_KNOWN_HOSTS = 1024  # then the set is emptied
+_KNOWN_CONNECTIONS: "dict[bytes, frozenset[bytes]]" = {}
+_MAX_KNOWN_CONNECTIONS = 256  # the same
+_MAX_KNOWN_CONNECTION = 64  # bytes of one
 _MAX_HOST = 255
 _MAX_DIGITS = 18  # of a length: fits a signed 64-bit number
 _ID_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
@@ -53,7 +76,7 @@ def parse_request(head: bytes) -> Request:
     request = Request(verb, target, head, forward)
     request.line = line
     request.minor = minor
-    if verb == b"CONNECT" or verb == b"TRACE":
+    if verb in (b"CONNECT", b"TRACE"):
         raise Refused(501, "method_unknown", "CONNECT and TRACE are not offered")
     if not is_plain:
         request.target, request.has_encoded_slash = normalised(target, verb)
@@ -68,15 +91,15 @@ def _apply_fields(request: Request, told: list[tuple[int, bytes]]) -> None:
         if seen >> kind & 1:
             value = _joined(request, kind, value)
         seen |= 1 << kind
-        if kind == fields.HOST:
+        if kind == HOST:
             request.host = value
-        elif kind == fields.AUTHORIZATION:
+        elif kind == AUTHORIZATION:
             request.authorization = value
-        elif kind == fields.REQUEST_ID:
+        elif kind == REQUEST_ID:
             request.request_id = _request_id(value)
-        elif kind == fields.TRACE:
+        elif kind == TRACE:
             request.trace = _trace(value)
-        elif kind == fields.CONNECTION:
+        elif kind == CONNECTION:
             connection = connection + b"," + value
         else:
             _apply_rarer(request, kind, value)
@@ -87,45 +110,45 @@ def _apply_fields(request: Request, told: list[tuple[int, bytes]]) -> None:
 
 def _joined(request: Request, kind: int, value: bytes) -> bytes:
     """A repeated field: a list goes on (RFC 9110 §5.3), an id is none, and of what decides there may be one only."""
-    if kind == fields.HOST:
+    if kind == HOST:
         raise malformed("there is more than one Host field")
-    if kind == fields.AUTHORIZATION:
+    if kind == AUTHORIZATION:
         raise malformed("there is more than one Authorization field")
-    if kind == fields.CONTENT_LENGTH or kind == fields.TRANSFER_ENCODING:
+    if kind in (CONTENT_LENGTH, TRANSFER_ENCODING):
         raise ambiguous("Content-Length or Transfer-Encoding is given twice")
-    if kind == fields.REQUEST_ID or kind == fields.TRACE:
+    if kind in (REQUEST_ID, TRACE):
         return b""
     earlier = {
-        fields.FORWARDED_FOR: request.forwarded_for,
-        fields.FORWARDED_PROTO: request.forwarded_proto,
-        fields.UPGRADE: request.upgrade,
+        FORWARDED_FOR: request.forwarded_for,
+        FORWARDED_PROTO: request.forwarded_proto,
+        UPGRADE: request.upgrade,
     }.get(kind)
     return value if earlier is None else earlier + b", " + value
 
 
 def _apply_rarer(request: Request, kind: int, value: bytes) -> None:
-    if kind == fields.CONTENT_LENGTH:
+    if kind == CONTENT_LENGTH:
         if not value.isdigit() or len(value) > _MAX_DIGITS:
             raise ambiguous(f"Content-Length is not one number of 1 to {_MAX_DIGITS} digits")
         request.body_length = int(value)
-    elif kind == fields.TRANSFER_ENCODING:
+    elif kind == TRANSFER_ENCODING:
         if value.lower() != b"chunked":
             raise Refused(501, "transfer_coding_unknown", "the only transfer coding taken is chunked")
         request.body_length = CHUNKED
-    elif kind == fields.EXPECT:
+    elif kind == EXPECT:
         if value.lower() != b"100-continue":
             raise Refused(417, "expectation_failed", "the only expectation taken is 100-continue")
         request.expects_continue = True
-    elif kind == fields.UPGRADE:
+    elif kind == UPGRADE:
         request.upgrade = value.lower()
-    elif kind == fields.FORWARDED_FOR:
+    elif kind == FORWARDED_FOR:
         request.forwarded_for = value
-    elif kind == fields.FORWARDED_PROTO:
+    elif kind == FORWARDED_PROTO:
         request.forwarded_proto = value
 
 
 def _check_host(request: Request, seen: int) -> None:
-    if not seen >> fields.HOST & 1:
+    if not seen >> HOST & 1:
         if request.minor == 1:
             raise malformed("the Host field is missing")
     elif request.host not in _KNOWN_HOSTS:
@@ -150,8 +173,8 @@ def _is_ipv6(text: bytes) -> bool:
 
 
 def _check_framing(request: Request, seen: int) -> None:
-    if seen >> fields.TRANSFER_ENCODING & 1:
-        if seen >> fields.CONTENT_LENGTH & 1:
+    if seen >> TRANSFER_ENCODING & 1:
+        if seen >> CONTENT_LENGTH & 1:
             raise ambiguous("both Content-Length and Transfer-Encoding are given")
         if request.minor == 0:
             raise ambiguous("HTTP/1.0 has no Transfer-Encoding")
@@ -171,15 +194,22 @@ def _apply_connection(request: Request, connection: bytes) -> None:
         request.upgrade = b""
     named = options - _OWN_OPTIONS
     if named:
-        if any(name in fields.PROTECTED or name.startswith(fields.PROTECTED_PREFIXES) for name in named):
+        if any(name in PROTECTED or name.startswith(PROTECTED_PREFIXES) for name in named):
             raise malformed("the Connection field names a field that is not the connection's")
         request.forward = _without(request.forward, named)
 
 
 def _options(connection: bytes) -> "frozenset[bytes]":
+    known = _KNOWN_CONNECTIONS.get(connection)
+    if known is not None:
+        return known
     options = frozenset(option.strip(b" \t") for option in connection.lower().split(b",")) - {b""}
-    if any(option.translate(None, fields.TOKEN_BYTES) for option in options):
+    if any(option.translate(None, TOKEN_BYTES) for option in options):
         raise malformed("the Connection field is no list of names")
+    if len(connection) <= _MAX_KNOWN_CONNECTION:
+        if len(_KNOWN_CONNECTIONS) >= _MAX_KNOWN_CONNECTIONS:
+            _KNOWN_CONNECTIONS.clear()
+        _KNOWN_CONNECTIONS[connection] = options
     return options
 
 
@@ -218,10 +248,10 @@ class ResponseHead:
 
     __slots__ = ("body_length", "forward", "is_interim", "keep_alive", "minor", "status", "status_line", "upgrade")
 
-    def __init__(self, status: int, minor: int, reason: bytes, forward: bytes) -> None:
+    def __init__(self, status: int, minor: int, status_line: bytes, forward: bytes) -> None:
         self.status = status
         self.minor = minor
-        self.status_line = b"HTTP/1.1 %d %b\r\n" % (status, reason)
+        self.status_line = status_line
         self.forward = forward
         self.body_length = UNTIL_CLOSE
         self.keep_alive = True
@@ -234,16 +264,16 @@ def parse_response(head: bytes, verb: bytes) -> ResponseHead:
     scan = scanner.scan_response(head)
     if scan is None:
         raise why_response(head)
-    status, minor, reason, forward, told = scan
-    response = ResponseHead(status, minor, reason, forward)
+    status, minor, status_line, forward, told = scan
+    response = ResponseHead(status, minor, status_line, forward)
     connection = b""
     seen = 0
     for kind, value in told:
-        if kind == fields.CONNECTION:
+        if kind == CONNECTION:
             connection = connection + b"," + value
-        elif kind == fields.UPGRADE:
+        elif kind == UPGRADE:
             response.upgrade = value.lower()
-        elif seen >> fields.CONTENT_LENGTH & 1 or seen >> fields.TRANSFER_ENCODING & 1:
+        elif seen >> CONTENT_LENGTH & 1 or seen >> TRANSFER_ENCODING & 1:
             raise upstream_malformed("the upstream's answer gives its length twice")
         else:
             response.body_length = _length_of(kind, value, minor)
@@ -254,7 +284,7 @@ def parse_response(head: bytes, verb: bytes) -> ResponseHead:
 
 
 def _length_of(kind: int, value: bytes, minor: int) -> int:
-    if kind == fields.CONTENT_LENGTH:
+    if kind == CONTENT_LENGTH:
         if not value.isdigit() or len(value) > _MAX_DIGITS:
             raise upstream_malformed("the upstream's Content-Length is not one number")
         return int(value)
@@ -277,7 +307,7 @@ def _apply_response_connection(response: ResponseHead, connection: bytes) -> Non
         response.upgrade = b""
     named = options - _OWN_OPTIONS
     if named:
-        if not named.isdisjoint(fields.FRAMING):
+        if not named.isdisjoint(FRAMING):
             raise upstream_malformed("the upstream's Connection field names the field that frames the answer")
         response.forward = _without(response.forward, named)
 

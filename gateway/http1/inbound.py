@@ -92,11 +92,10 @@ class Inbound:
                 self.transport.abort()
 
     def eof_received(self) -> bool:
-        """The client has sent all it will (RFC 9112 §9.6): what it has asked for is still answered."""
+        """The client has closed its side. In the middle of a body it is told; else it counts as gone, as for other proxies: one that
+        only half-closed can't be told from one that left, and an upstream must not work for nobody."""
         self.is_half = True
         self.keep_alive = False
-        if self.state == BUSY:
-            return True
         if self.state == BODY:
             assert self.exchange is not None
             self.exchange.fail(InvalidInput("the body ended before it was whole", code="malformed_request"))
@@ -155,6 +154,8 @@ class Inbound:
     def _incomplete(self, data: bytes, now: float, *, is_whole: bool) -> None:
         if is_whole or len(data) > MAX_HEAD_BYTES:
             raise Refused(431, "headers_too_large", f"request line and header fields together have at most {MAX_HEAD_BYTES} bytes")
+        if data and not data[:1].isupper():
+            raise Refused(400, "malformed_request", "a request begins with its method in capital letters")
         if has_bare_line_end(data):
             raise Refused(400, "malformed_request", "lines end with CR LF (RFC 9112 §2.2)")
         self.buffer = data
@@ -202,10 +203,9 @@ class Inbound:
         held, self.buffer = self.buffer, b""
         if self.exchange.request.expects_continue and not held and mode != DISCARD:
             self.transport.write(answer.CONTINUE)
+        self.resume()  # first: a slow upstream may stop it again
         if held:
             self._piece(held)
-        if self.state == BODY and self.mode != PASS:
-            self.resume()
 
     def _piece(self, data: bytes) -> None:
         """Some of the body, as framed (RFC 9112 §6.3); what follows it is held for the next request."""

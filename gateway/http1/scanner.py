@@ -8,16 +8,17 @@ import re
 
 from gateway import http1
 from gateway.http1 import fields
+from gateway.http1.fields import KEEP, TOLD, VALUE_BYTES
 
 RequestScan = tuple[bytes, bytes, bool, int, bytes, bytes, list[tuple[int, bytes]]]
 """verb, target, whether it is plain (normal as it stands), minor version, line, lines to forward, (kind, value) of known fields"""
 ResponseScan = tuple[int, int, bytes, bytes, list[tuple[int, bytes]]]
-"""status, minor version, reason, lines to forward, (kind, value) of known fields"""
+"""status, minor version, status line (as HTTP/1.1, with CRLF), lines to forward, (kind, value) of known fields"""
 
 _CRLF = b"\r\n"
 _LINE_ENDS = [_CRLF * (count + 1) for count in range(fields.MAX_HEADERS + 1)]
 _REQUEST_LINE = re.compile(rb"([A-Z]{1,20}) ([\x21-\x7e]{1,%d}) HTTP/1\.([01])\r\n" % fields.MAX_TARGET)
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01])( [1-5][0-9][0-9])( [\t\x20-\x7e\x80-\xff]*)?\r\n")
 _PLAIN_TARGET = re.compile(
     rb"(?=/)(?:/[%b][%b]*)*/?(?:\?[%b]*)?"
     % tuple(re.escape(allowed) for allowed in (fields.PATH_BYTES.replace(b".", b""), fields.PATH_BYTES, fields.QUERY_BYTES))
@@ -43,8 +44,9 @@ def scan_response_pure(head: bytes) -> ResponseScan | None:
     block = _scan_fields(head, found.end(), _RESPONSE_SPELLINGS, fields.RESPONSE_FIELDS)
     if block is None:
         return None
-    minor, status, reason = found.groups(b"")
-    return int(status), 1 if minor == b"1" else 0, reason, block[0], block[1]
+    minor, status, reason = found.groups(b" ")  # the space belongs to the line even before no reason
+    status_line = b"HTTP/1.1" + status + reason + b"\r\n"
+    return int(status), 1 if minor == b"1" else 0, status_line, block[0], block[1]
 
 
 def _spellings(table: dict[bytes, int]) -> dict[bytes, int]:
@@ -68,26 +70,28 @@ _RESPONSE_SPELLINGS = _spellings(fields.RESPONSE_FIELDS)
 def _scan_fields(
     head: bytes, start: int, spellings: dict[bytes, int], table: dict[bytes, int]
 ) -> tuple[bytes, list[tuple[int, bytes]]] | None:
-    lines = head[start:].split(_CRLF)
-    if len(lines) > fields.MAX_HEADERS + 2 or lines.pop() or lines.pop():
+    block = head[start:]
+    lines = block.split(_CRLF)
+    if not 2 <= len(lines) <= fields.MAX_HEADERS + 2 or lines.pop() or lines.pop():
         return None
     # With all allowed bytes away only the line ends remain; as many as the split found, so none is bare.
-    if head[start:].translate(None, fields.VALUE_BYTES) != _LINE_ENDS[len(lines)]:
+    if block.translate(None, VALUE_BYTES) != _LINE_ENDS[len(lines)]:
         return None
     if len(head) > fields.MAX_LINE and any(len(line) > fields.MAX_LINE for line in lines):
         return None
     told: list[tuple[int, bytes]] = []
     kept = []
+    known = spellings.get
     for line in lines:
         colon = line.find(b":")
         name = line[:colon]
-        kind = spellings.get(name, -1)
+        kind = known(name, -1)
         if colon < 1 or (kind < 0 and (kind := _kind(name, table)) < 0):
             return None
-        if kind & fields.KEEP:
+        if kind & KEEP:
             kept.append(line)
-        if kind & fields.TOLD:
-            told.append((kind & fields.TOLD, line[colon + 1 :].strip(b" \t")))
+        if kind & TOLD:
+            told.append((kind & TOLD, line[colon + 1 :].strip(b" \t")))
     kept.append(b"")
     return _CRLF.join(kept), told
 
