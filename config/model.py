@@ -120,8 +120,8 @@ class Plan(Part, frozen=True):
 
 
 class Proxy(Part, frozen=True):
-    """A partner that registers and carries apps (外部代理). Its apps are served only from `addresses`, where given (CIDR), and never
-    from `denied`."""
+    """A partner that registers and carries apps (外部代理). Its apps are served only from `addresses`, where given (CIDR), and
+    never from `denied`."""
 
     title: str = ""
     owner: str = ""
