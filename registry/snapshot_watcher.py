@@ -51,6 +51,7 @@ class SnapshotWatcher:
         self._interval_s = interval_s
         self._report = report
         self._seen: int | None = None
+        self._last: Snapshot | None = None
         self._is_down = False
 
     async def current(self) -> Snapshot:
@@ -64,7 +65,7 @@ class SnapshotWatcher:
                 raise
             self._is_down = error.retry
             self._report(f"starting from the snapshot of revision {loaded.revision} on disk: {error.detail}")
-            self._seen = loaded.revision
+            self._seen, self._last = loaded.revision, loaded
             return loaded
         await self._keep(snapshot)
         return snapshot
@@ -101,10 +102,10 @@ class SnapshotWatcher:
             return None
 
     async def _built(self) -> Snapshot:
-        return await _in_time(build_snapshot(self._resources, self._vault, self._adapters))
+        return await _in_time(build_snapshot(self._resources, self._vault, self._adapters, before=self._last))
 
     async def _keep(self, snapshot: Snapshot) -> None:
-        self._seen = snapshot.revision
+        self._seen, self._last = snapshot.revision, snapshot
         try:
             await self._file.save(snapshot)
         except Unavailable as error:
