@@ -74,8 +74,8 @@ class SnapshotWatcher:
         return snapshot
 
     async def changes(self) -> AsyncGenerator[Snapshot, None]:
-        """Each new snapshot, for ever; it is written to the file when the next one is asked for, or at the end. While the database is
-        down it asks ever more seldom, at most every 5 s."""
+        """Each new snapshot, for ever; it is written to the file when the next one is asked for, or at the end. While the database
+        is down it asks ever more seldom, at most every 5 s."""
         wait_s = self._interval_s
         while True:
             await self._pause(wait_s)

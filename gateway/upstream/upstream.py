@@ -91,7 +91,8 @@ class UpstreamState:
         endpoint = self._balancer.pick(request)
         if endpoint is excluded:
             endpoint = self._other_than(endpoint)
-        self._budget.requests += 1
+        if excluded is None:  # a retry earns no retries
+            self._budget.requests += 1
         self.active += 1
         endpoint.active += 1
         return endpoint

@@ -152,6 +152,7 @@ def test_a_fixed_branch_that_leads_nowhere_is_left_again() -> None:
     assert asked("GET", "/", router) == "root|"
 
 
+@pytest.mark.req("0.30")
 def test_the_host_comes_first_then_the_longest_suffix_then_any() -> None:
     router = Router(
         [
@@ -317,6 +318,7 @@ def _outcome(router: Router, method: str, path: str) -> tuple[str, Any]:
         return error.specific_code, request.told
 
 
+@pytest.mark.req("0.30")
 def test_ten_thousand_routes_are_as_quick_as_ten() -> None:
     """The issue asks for 5 µs at 10,000 routes; a ratio within one run holds on any machine."""
 
