@@ -23,7 +23,7 @@ def regex_problem(pattern: str) -> str | None:
     try:
         re.compile(pattern)
         return _costly(_parser.parse(pattern))
-    except (re.error, OverflowError, RecursionError) as error:
+    except (re.error, ValueError, OverflowError, RecursionError, FutureWarning) as error:
         return f"'{pattern}' is no regular expression: {error}"
 
 

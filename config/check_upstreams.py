@@ -30,14 +30,15 @@ def _endpoints(endpoints: tuple[Endpoint, ...], path: Path) -> Iterator[Problem]
     seen: set[str] = set()
     for index, endpoint in enumerate(endpoints):
         at = (*path, str(index), "url")
-        if reason := _url_problem(endpoint.url):
+        if reason := url_problem(endpoint.url):
             yield Problem(at, f"'{endpoint.url}' {reason}")
         elif endpoint.url in seen:
             yield Problem(at, f"'{endpoint.url}' stands here twice; give one a larger weight")
         seen.add(endpoint.url)
 
 
-def _url_problem(url: str) -> str | None:
+def url_problem(url: str) -> str | None:
+    """What is wrong with an endpoint's URL, of the form that its type has checked."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from config.check_upstreams import url_problem
 from config.problem import line
 from config.types import convert
 from config.upstreams import Discovery, Endpoint
@@ -101,8 +102,12 @@ def parsed(body: bytes, report: Report) -> list[Endpoint]:
         validation.run(Endpoint, entry, ("endpoints", str(number)))
         if validation.problems:
             bad.append(line(validation.problems[0]))
+            continue
+        endpoint = convert(entry, Endpoint)
+        if reason := url_problem(endpoint.url):
+            bad.append(f"endpoints.{number}.url: '{endpoint.url}' {reason}")
         else:
-            good.append(convert(entry, Endpoint))
+            good.append(endpoint)
     for text in bad[:_TOLD]:
         report(f"left out of the registry's document: {text}")
     if len(bad) > _TOLD or len(entries) > MAX_ENDPOINTS:

@@ -4,6 +4,8 @@ import re
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from config.check_regex import MAX_LENGTH, regex_problem
 
@@ -33,6 +35,7 @@ def test_plain_ones_may_be_used(pattern: str) -> None:
     [
         ("(", "is no regular expression"),
         ("a{5,2}", "is no regular expression"),
+        ("(?L)a", "is no regular expression"),
         ("[z-a]", "is no regular expression"),
         ("(a+)+", "repeat inside a repeat"),
         ("(a*)*b", "repeat inside a repeat"),
@@ -52,6 +55,12 @@ def test_plain_ones_may_be_used(pattern: str) -> None:
 )
 def test_what_may_cost_without_bound_is_refused(pattern: str, text: str) -> None:
     assert text in (regex_problem(pattern) or "")
+
+
+@given(st.text(st.sampled_from("ab().*+?[]{}|\\^$-12,:<=!P&~"), max_size=40))
+def test_whatever_is_written_is_judged_and_what_is_taken_compiles(pattern: str) -> None:
+    if regex_problem(pattern) is None:
+        re.compile(pattern).fullmatch("ab" * 200)
 
 
 def test_the_worst_that_is_taken_is_quick() -> None:

@@ -95,13 +95,20 @@ async def test_nobody_listens_or_answers(free_port: int) -> None:
 
 
 def test_bad_entries_are_left_out_and_told() -> None:
-    entries: list[Any] = [{"url": "http://10.0.0.1:80"}, {"url": "ftp://x"}, {"url": "http://y:1", "weigth": 2}, 7]
+    entries: list[Any] = [
+        {"url": "http://10.0.0.1:80"},
+        {"url": "ftp://x"},
+        {"url": "http://y:1", "weigth": 2},
+        7,
+        {"url": "http://z:70000"},
+    ]
     told: list[str] = []
     assert parsed(json.dumps({"endpoints": entries}).encode(), told.append) == [Endpoint("http://10.0.0.1:80")]
     assert [text.partition("document: ")[2].partition(":")[0] for text in told] == [
         "endpoints.1.url",
         "endpoints.2.weigth",
         "endpoints.3",
+        "endpoints.4.url",
     ]
     with pytest.raises(InvalidInput):
         parsed(json.dumps({"endpoints": entries[1:]}).encode(), told.append)

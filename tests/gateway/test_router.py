@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.upstreams import Match
-from core.errors import InvalidInput, NotFound
+from core.errors import ConfigError, InvalidInput, NotFound
 from gateway.http1.message import Request, Response, made_request
 from gateway.pipe import Pipe
 from gateway.problems import problem
@@ -251,8 +251,10 @@ def test_an_update_keeps_what_stays_and_forgets_what_goes() -> None:
 
 def test_an_update_that_cannot_be_changes_nothing() -> None:
     router = Router([route("kept", "/a")])
-    with pytest.raises(ValueError, match="twice"):
+    with pytest.raises(ConfigError, match=r"route wrong: \{x\} stands in the path twice"):
         router.update([route("new", "/b"), route("wrong", "/{x}/{x}")])
+    with pytest.raises(ConfigError, match="route wrong"):
+        router.update([route("new", "/b"), route("wrong", "/c", headers={"X-V": "~("})])
     assert asked("GET", "/a", router) == "kept"
     assert code("GET", "/b", router) == "no_route"
 
