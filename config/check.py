@@ -6,9 +6,15 @@ Used by `config/load.py` for a whole document and by the registry for a single c
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from config.check_access import access_problems
+from config.check_callers import caller_problems
 from config.check_dataset import dataset_problems
-from config.check_values import address_problems, schedule_problems
-from config.model import App, Job, Platform, Proxy, Service, Source
+from config.check_policies import policy_problems
+from config.check_references import References
+from config.check_routes import route_problems
+from config.check_upstreams import upstream_problems
+from config.check_values import schedule_problems
+from config.model import Job, Platform, Service, Source
 from config.problem import Path, Problem, suggestion
 from core.adapter import Ability, Adapter
 from core.schema import Dataset
@@ -20,53 +26,31 @@ def problems(platform: Platform, adapters: Mapping[str, Adapter], *, broken: fro
     `broken` holds paths of resources (`("sources", "crm")`) or sections that are declared but left out of `platform` because
     their shape is wrong: references to them are not judged.
     """
-    return list(_Check(platform, adapters, broken).run())
+    return list(_Check(References(platform, broken), adapters).run())
 
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    platform: Platform
+    references: References
     adapters: Mapping[str, Adapter]
-    broken: frozenset[Path]
 
     def run(self) -> Iterator[Problem]:
-        platform = self.platform
-        for name, proxy in platform.proxies.items():
-            yield from self._proxy(proxy, ("proxies", name))
-        for name, app in platform.apps.items():
-            yield from self._app(app, ("apps", name))
+        platform, references = self.platform, self.references
+        yield from caller_problems(references)
+        yield from access_problems(references)
         for name, source in platform.sources.items():
             yield from self._source(source, ("sources", name))
         for name, service in platform.services.items():
             yield from self._service(service, ("services", name))
         for name, job in platform.jobs.items():
             yield from self._job(job, ("jobs", name))
+        for name, upstream in platform.upstreams.items():
+            yield from upstream_problems(upstream, ("upstreams", name))
+        yield from route_problems(references)
 
-    def _is_broken(self, section: str, name: str) -> bool:
-        return (section, name) in self.broken or (section,) in self.broken
-
-    def _missing(self, kind: str, section: str, name: str, known: Mapping[str, object], path: Path) -> Iterator[Problem]:
-        if name not in known and not self._is_broken(section, name):
-            yield Problem(path, f"{kind} '{name}' is not declared in {section}{suggestion(name, known)}")
-
-    def _proxy(self, proxy: Proxy, path: Path) -> Iterator[Problem]:
-        yield from address_problems(proxy.addresses, (*path, "addresses"))
-
-    def _app(self, app: App, path: Path) -> Iterator[Problem]:
-        yield from self._missing("plan", "plans", app.plan, self.platform.plans, (*path, "plan"))
-        if app.proxy is not None:
-            yield from self._missing("proxy", "proxies", app.proxy, self.platform.proxies, (*path, "proxy"))
-        yield from address_problems(app.addresses, (*path, "addresses"))
-        for index, scope in enumerate(app.scopes):
-            yield from self._scope(scope, (*path, "scopes", str(index)))
-
-    def _scope(self, scope: str, path: Path) -> Iterator[Problem]:
-        name, _, right = scope.partition(":")
-        service = self.platform.services.get(name)
-        if service is None:
-            yield from self._missing("service", "services", name, self.platform.services, path)
-        elif right == "write" and service.kind != "synchronous":
-            yield Problem(path, f"service '{name}' is {service.kind} and can't be written; only {name}:read makes sense")
+    @property
+    def platform(self) -> Platform:
+        return self.references.platform
 
     def _source(self, source: Source, path: Path) -> Iterator[Problem]:
         if source.adapter not in self.adapters:
@@ -75,6 +59,7 @@ class _Check:
             yield from dataset_problems(dataset, (*path, "datasets", name))
 
     def _service(self, service: Service, path: Path) -> Iterator[Problem]:
+        yield from policy_problems(service.policies, (*path, "policies"), anonymous=False, names=None)
         if service.kind == "realtime":
             yield from self._realtime(service, path)
         else:
@@ -85,7 +70,7 @@ class _Check:
             yield Problem((*path, "call"), "required for a realtime service: the source, operation and key it wraps")
         else:
             at = (*path, "call", "source")
-            yield from self._missing("source", "sources", service.call.source, self.platform.sources, at)
+            yield from self.references.missing("source", service.call.source, at)
             yield from self._able(service.call.source, "call", at, "a realtime service")
         for name, value in (
             ("dataset", service.dataset),
@@ -143,7 +128,7 @@ class _Check:
         source_name, _, name = reference.partition(".")
         source = self.platform.sources.get(source_name)
         if source is None:
-            yield from self._missing("source", "sources", source_name, self.platform.sources, path)
+            yield from self.references.missing("source", source_name, path)
         elif name not in source.datasets:
             near = suggestion(name, source.datasets)
             yield Problem(path, f"source '{source_name}' declares no dataset '{name}'{near}")

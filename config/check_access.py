@@ -6,8 +6,10 @@ The gateway lets nobody in by a name that two apps claim; here it is said before
 from collections.abc import Iterator
 
 from config.certificate_names import normal_form
+from config.check_jwk import jwk_problems
+from config.check_references import References
 from config.model import Issuer, Platform
-from config.problem import Path, Problem, suggestion
+from config.problem import Path, Problem
 
 _OWN_NAME = "zhiyun"  # what the platform's own tokens have as `iss`
 _CLAIMS = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti", "cnf", "sub", "client_id", "azp"})
@@ -31,14 +33,13 @@ def certificate_problems(platform: Platform) -> Iterator[Problem]:
                 yield Problem(path, f"this certificate stands for app '{known}' already; it can stand for one app only")
 
 
-def subject_problems(platform: Platform) -> Iterator[Problem]:
+def subject_problems(references: References) -> Iterator[Problem]:
     """Each names a declared issuer, and stands for one app only."""
     seen: dict[tuple[str, str], str] = {}
-    for name, app in platform.apps.items():
+    for name, app in references.platform.apps.items():
         for issuer, subjects in app.subjects.items():
             path = ("apps", name, "subjects", issuer)
-            if issuer not in platform.issuers:
-                yield Problem(path, f"issuer '{issuer}' is not declared in issuers{suggestion(issuer, platform.issuers)}")
+            yield from references.missing("issuer", issuer, path)
             for index, subject in enumerate(subjects):
                 known = seen.setdefault((issuer, subject), name)
                 if known != name:
@@ -68,17 +69,12 @@ def _key_problems(issuer: Issuer, path: Path) -> Iterator[Problem]:
         if key.get("kty") != kind or (curve is not None and key.get("crv") != curve):
             wanted = f"kty {kind}" + (f" and crv {curve}" if curve else "")
             yield Problem((*path, "keys", str(index)), f"is no key for {issuer.algorithm}: it needs {wanted}")
-        if private := _PRIVATE & set(key):
-            yield Problem(
-                (*path, "keys", str(index)), f"holds a private key ({', '.join(sorted(private))}); give the public one only"
-            )
+        else:
+            yield from jwk_problems(key, (*path, "keys", str(index)))
 
 
-_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
-
-
-def access_problems(platform: Platform) -> Iterator[Problem]:
+def access_problems(references: References) -> Iterator[Problem]:
     """All of them."""
-    yield from certificate_problems(platform)
-    yield from subject_problems(platform)
-    yield from issuer_problems(platform)
+    yield from certificate_problems(references.platform)
+    yield from subject_problems(references)
+    yield from issuer_problems(references.platform)

@@ -19,6 +19,10 @@ class PathPattern(NamedTuple):
     names: tuple[tuple[int, str], ...]
     rest: str
 
+    def shape(self) -> tuple[tuple[bytes | None, ...], bool]:
+        """What two patterns have in common that match the same paths."""
+        return self.segments, bool(self.rest)
+
     def exact(self) -> bytes | None:
         """The one path that fits, None where there are variables."""
         return None if self.names or self.rest else b"/" + b"/".join(self.segments)  # type: ignore[arg-type]  # none is None then

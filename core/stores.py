@@ -89,6 +89,14 @@ class Edit(Struct, frozen=True):
     expected: int | None = None
 
 
+class Delta(Struct, frozen=True):
+    """What has changed between two revisions: `changed` as they are now, `deleted` by kind and name."""
+
+    revision: int
+    changed: list[Resource]
+    deleted: list[tuple[str, str]]
+
+
 class Resources(Protocol):
     """The registry's store: resources with versions, and their audit."""
 
@@ -98,6 +106,11 @@ class Resources(Protocol):
 
     async def all(self) -> tuple[int, list[Resource]]:
         """One consistent picture: the revision and every resource of it."""
+        ...
+
+    async def since(self, revision: int) -> Delta | None:
+        """What has changed after that revision, from one moment. None where it can't be told: too much, or another history; then
+        `all` is asked."""
         ...
 
     async def get(self, kind: str, name: str) -> Resource | None: ...

@@ -5,13 +5,14 @@ then path (at each segment fixed before variable before the rest), then method, 
 last slash makes no difference, and neither does percent-encoding: a path can't slip past a route by being written otherwise.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from config.path_pattern import PathPattern, parse_path
 from config.upstreams import Match
-from core.errors import InvalidInput, NotFound
+from core.errors import ConfigError, InvalidInput, NotFound
 from gateway.conditions import Condition, conditions_of
 from gateway.pipe import Pipe
 from gateway.stage import Request
@@ -26,12 +27,15 @@ class Leaf:
 
     def __init__(self, match: Match, pipe: Pipe) -> None:
         self.match = match
-        self.pattern = parse_path(match.path)
         self.pipe = pipe
         self.conditions: tuple[Condition, ...] = ()
         self.rank: tuple[int, ...] = ()
-        if match.headers or match.query:
-            self.conditions, self.rank = conditions_of(match)
+        try:
+            self.pattern = parse_path(match.path)
+            if match.headers or match.query:
+                self.conditions, self.rank = conditions_of(match)
+        except (ValueError, re.error) as error:  # the check refuses them; a registry may hold what an older version took
+            raise ConfigError(f"route {pipe.name}: {error}") from error
 
     def fits(self, request: Request) -> bool:
         return all(condition(request) for condition in self.conditions)
@@ -225,7 +229,7 @@ class Router:
 
     def update(self, entries: Iterable[tuple[Match, Pipe]]) -> None:
         """Take these in place of those before, between two requests. A Match that is the same object as before stays where it is,
-        with its new pipe: what did not change costs next to nothing. Raises ValueError for a path or a regular expression that
+        with its new pipe: what did not change costs next to nothing. Raises ConfigError for a path or a regular expression that
         can't be, and then changes nothing."""
         old, leaves, fresh = self._leaves, {}, []
         pipes: list[tuple[Leaf, Pipe]] = []

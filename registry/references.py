@@ -29,13 +29,39 @@ def _of_source(name: str, platform: Platform) -> Iterator[str]:
 
 def _of_service(name: str, platform: Platform) -> Iterator[str]:
     for app, body in platform.apps.items():
-        if any(scope.partition(":")[0] == name for scope in body.scopes):
+        if name in body.grants or any(scope.partition(":")[0] == name for scope in body.scopes):
             yield f"app {app}"
+
+
+def _of_app(name: str, platform: Platform) -> Iterator[str]:
+    yield from (f"device {device}" for device, body in platform.devices.items() if body.app == name)
+    yield from (f"route {route}" for route, body in platform.routes.items() if any(name in each.apps for each in body.splits))
+    yield from (f"list {each}" for each, body in platform.lists.items() if name in body.apps)
+
+
+def _of_device(name: str, platform: Platform) -> Iterator[str]:
+    return (f"list {each}" for each, body in platform.lists.items() if name in body.devices)
+
+
+def _of_issuer(name: str, platform: Platform) -> Iterator[str]:
+    return (f"app {app}" for app, body in platform.apps.items() if name in body.subjects)
+
+
+def _of_upstream(name: str, platform: Platform) -> Iterator[str]:
+    for route, body in platform.routes.items():
+        named = {body.upstream, *(each.upstream for each in body.splits), *([body.shadow.upstream] if body.shadow else [])}
+        if name in named:
+            yield f"route {route}"
 
 
 _BY_KIND: dict[str, Callable[[str, Platform], Iterator[str]]] = {
     "plan": _of_plan,
+    "issuer": _of_issuer,
     "proxy": _of_proxy,
+    "app": _of_app,
+    "device": _of_device,
     "source": _of_source,
     "service": _of_service,
+    "upstream": _of_upstream,
+    "route": _of_service,
 }

@@ -118,8 +118,10 @@ class Registry:
 
     def _refuse_new_problems(self, before: Document, after: Document) -> None:
         """One that was there already (an adapter that was uninstalled) must not stop changes elsewhere."""
-        known = set(problems(convert(before, Platform), self._adapters))
-        refuse(problem for problem in problems(convert(after, Platform), self._adapters) if problem not in known)
+        found = problems(convert(after, Platform), self._adapters)
+        if found:
+            known = set(problems(convert(before, Platform), self._adapters))
+            refuse(problem for problem in found if problem not in known)
 
     async def delete(self, kind: str, name: str, *, expected: int | None = None, actor: str) -> None:
         """Delete one resource and, of an app or proxy, its credentials. Conflict that names who still refers to it."""

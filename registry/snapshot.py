@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from config.model import Platform
+from config.model import KINDS, Platform
 from config.types import convert
 from core.adapter import Adapter
 from core.errors import ConfigError, InvalidInput
 from core.ids import AppKey
 from core.secret import Secret
-from core.stores import Resource, Resources
+from core.stores import Delta, Resource, Resources
 from registry import credentials, tokens
 from registry.credentials import OwnerKind
 from registry.registry import document_of
@@ -23,6 +24,7 @@ from registry.tokens import SigningKey
 from registry.vault import Vault
 
 _SETTLING_MS = 5_000
+_NO_BUSINESS = "user"  # the data plane has none with this kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,14 @@ class Snapshot:
         return next(known, self.signing_keys[-1])
 
 
-async def build_snapshot(resources: Resources, vault: Vault, adapters: Mapping[str, Adapter]) -> Snapshot:
-    """From one consistent picture of the registry. Raises what the store raises, and ConfigError for what can't be opened."""
+async def build_snapshot(
+    resources: Resources, vault: Vault, adapters: Mapping[str, Adapter], *, before: Snapshot | None = None
+) -> Snapshot:
+    """From one consistent picture of the registry; from what has changed since `before` where that can be told. Raises what the
+    store raises, and ConfigError for what can't be opened."""
+    delta = await resources.since(before.revision) if before is not None else None
+    if before is not None and delta is not None:
+        return await asyncio.to_thread(updated, before, delta, vault, adapters)
     revision, stored = await resources.all()
     return await asyncio.to_thread(assemble, revision, stored, vault, adapters)
 
@@ -79,15 +87,58 @@ def assemble(revision: int, stored: Sequence[Resource], vault: Vault, adapters: 
 
     Raises ConfigError that names the resource.
     """
-    kept = tuple(resource for resource in stored if resource.kind != "user")  # the data plane has no business with them
+    kept = tuple(resource for resource in stored if resource.kind != _NO_BUSINESS)
     try:
         platform = _platform(kept, SourceSealer(vault, adapters))
-        held = _credentials(kept, vault)
+        held = _credentials(kept, vault, {})
         signing_keys = tokens.open_signing_keys(kept, vault)
     except InvalidInput as error:
         raise ConfigError(f"the registry holds what this version does not understand: {error.detail}") from error
     verification_keys = {key.kid: key.public for key in signing_keys}
     return Snapshot(revision, platform, MappingProxyType(held), MappingProxyType(verification_keys), signing_keys, kept)
+
+
+def updated(before: Snapshot, delta: Delta, vault: Vault, adapters: Mapping[str, Adapter]) -> Snapshot:
+    """What `assemble` makes of the whole, at the cost of what has changed: everything else is the same object as before, by which
+    the data plane knows what it need not make anew. Pure. Raises ConfigError as `assemble` does."""
+    stored = {(resource.kind, resource.name): resource for resource in before.stored}
+    for key in delta.deleted:
+        stored.pop(key, None)
+    changed = {(each.kind, each.name): each for each in delta.changed if each.kind != _NO_BUSINESS}
+    stored.update(changed)
+    touched = {kind for kind, _ in (*changed, *delta.deleted)}
+    kept = tuple(stored.values())
+    held, signing_keys = before.credentials, before.signing_keys
+    try:
+        sections = {
+            KINDS[kind][0]: _section(before.platform, kind, delta, SourceSealer(vault, adapters)) for kind in touched & KINDS.keys()
+        }
+        if touched & {credentials.KIND, "app", "proxy"}:
+            known = {key: each for key, each in held.items() if (credentials.KIND, key) not in changed}
+            held = MappingProxyType(_credentials(kept, vault, known))
+        if tokens.KIND in touched:
+            signing_keys = tokens.open_signing_keys(kept, vault)
+    except InvalidInput as error:
+        raise ConfigError(f"the registry holds what this version does not understand: {error.detail}") from error
+    verification_keys = MappingProxyType({key.kid: key.public for key in signing_keys})
+    platform = msgspec.structs.replace(before.platform, **sections)
+    return Snapshot(delta.revision, platform, held, verification_keys, signing_keys, kept)
+
+
+def _section(platform: Platform, kind: str, delta: Delta, sealer: SourceSealer) -> dict[str, Any]:
+    section, part = KINDS[kind]
+    resources = dict(getattr(platform, section))
+    for deleted_kind, name in delta.deleted:
+        if deleted_kind == kind:
+            resources.pop(name, None)
+    for each in delta.changed:
+        if each.kind == kind:
+            body = sealer.open(each.name, each.body) if kind == "source" else each.body
+            try:
+                resources[each.name] = convert(body, part)
+            except InvalidInput as error:
+                raise InvalidInput(f"{kind} {each.name}: {error.detail}") from error
+    return resources
 
 
 def _platform(stored: Sequence[Resource], sealer: SourceSealer) -> Platform:
@@ -97,9 +148,10 @@ def _platform(stored: Sequence[Resource], sealer: SourceSealer) -> Platform:
     return convert(document, Platform)
 
 
-def _credentials(stored: Sequence[Resource], vault: Vault) -> dict[str, Credential]:
+def _credentials(stored: Sequence[Resource], vault: Vault, known: Mapping[str, Credential]) -> dict[str, Credential]:
     owners = {(resource.kind, resource.name) for resource in stored if resource.kind in ("app", "proxy")}
-    opened = (_credential(resource, vault) for resource in stored if resource.kind == credentials.KIND)
+    kept = (resource for resource in stored if resource.kind == credentials.KIND)
+    opened = (known.get(resource.name) or _credential(resource, vault) for resource in kept)
     return {each.key: each for each in opened if (each.owner_kind, each.owner) in owners}
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import TypeVar
 
 from core.adapter import Adapter
@@ -51,6 +52,8 @@ class SnapshotWatcher:
         self._interval_s = interval_s
         self._report = report
         self._seen: int | None = None
+        self._last: Snapshot | None = None
+        self._is_told = asyncio.Event()
         self._is_down = False
 
     async def current(self) -> Snapshot:
@@ -64,16 +67,18 @@ class SnapshotWatcher:
                 raise
             self._is_down = error.retry
             self._report(f"starting from the snapshot of revision {loaded.revision} on disk: {error.detail}")
-            self._seen = loaded.revision
+            self._seen, self._last = loaded.revision, loaded
             return loaded
-        await self._keep(snapshot)
+        self._seen, self._last = snapshot.revision, snapshot
+        await self._save(snapshot)
         return snapshot
 
     async def changes(self) -> AsyncGenerator[Snapshot, None]:
-        """Each new snapshot, for ever. While the database is down it asks ever more seldom, at most every 5 s."""
+        """Each new snapshot, for ever; it is written to the file when the next one is asked for, or at the end. While the database
+        is down it asks ever more seldom, at most every 5 s."""
         wait_s = self._interval_s
         while True:
-            await asyncio.sleep(wait_s)
+            await self._pause(wait_s)
             try:
                 snapshot = await self._newer()
             except PlatformError as error:
@@ -82,8 +87,21 @@ class SnapshotWatcher:
                 continue
             wait_s = self._interval_s
             if snapshot is not None:
-                await self._keep(snapshot)
-                yield snapshot
+                self._seen, self._last = snapshot.revision, snapshot
+                try:
+                    yield snapshot
+                finally:  # once it runs: to write ten thousand routes takes longer than to take them over
+                    await self._save(snapshot)
+
+    def tell(self) -> None:
+        """Somebody says that the registry has changed: it is asked at once, not after the interval."""
+        self._is_told.set()
+
+    async def _pause(self, wait_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._is_told.wait()
+        self._is_told.clear()
 
     async def _newer(self) -> Snapshot | None:
         """None while nothing moved, and for a revision that can't be built, which is not tried again. Raises on an outage."""
@@ -101,10 +119,9 @@ class SnapshotWatcher:
             return None
 
     async def _built(self) -> Snapshot:
-        return await _in_time(build_snapshot(self._resources, self._vault, self._adapters))
+        return await _in_time(build_snapshot(self._resources, self._vault, self._adapters, before=self._last))
 
-    async def _keep(self, snapshot: Snapshot) -> None:
-        self._seen = snapshot.revision
+    async def _save(self, snapshot: Snapshot) -> None:
         try:
             await self._file.save(snapshot)
         except Unavailable as error:

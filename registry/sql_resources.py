@@ -8,12 +8,13 @@ from typing import Any, Literal, TypeAlias
 from core.clock import epoch_ms
 from core.database import Database, Session
 from core.errors import Conflict, NotFound
-from core.stores import AuditEntry, Edit, Resource
+from core.stores import AuditEntry, Delta, Edit, Resource
 from registry.changes import RevisionMoved, VersionedResources
 from registry.tables import Tables
 
 _REVISION, _RESOURCE, _AUDIT = "resource_revision", "resource", "resource_audit"
 _ASKED_ONE_BY_ONE = 50
+_MOST_CHANGES = 1000  # more than that, and reading all is as quick
 State: TypeAlias = dict[tuple[str, str], Resource]
 _COLUMNS = ("kind", "name", "body", "version", "changed_ms")
 _AUDIT_COLUMNS = ("revision", "at_ms", "actor", "action", "kind", "name", "before_body", "after_body")
@@ -68,6 +69,25 @@ class SqlResources:
             f" LEFT JOIN {self._resource} x ON r.id = 1 ORDER BY x.kind, x.name"
         )
         return int(rows[0][0]), [_resource(row[1:]) for row in rows if row[1] is not None]
+
+    async def since(self, revision: int) -> Delta | None:
+        """The audit has a row for each revision: it tells what was touched, and whether it goes back that far."""
+        now = await self.revision()
+        if not 0 <= now - revision <= _MOST_CHANGES:
+            return None
+        rows = await self._database.query(
+            f"SELECT r.revision, x.kind, x.name, x.body, x.version, x.changed_ms FROM {self._revision} r"  # noqa: S608
+            f" LEFT JOIN {self._resource} x ON x.version > ?"
+            f" UNION ALL SELECT NULL, a.kind, a.name, NULL, NULL, NULL FROM {self._audit} a WHERE a.revision > ?",
+            (revision, revision),
+        )
+        touched = [(row[1], row[2]) for row in rows if row[0] is None]
+        now = next(int(row[0]) for row in rows if row[0] is not None)
+        if len(touched) != now - revision:
+            return None
+        changed = [_resource(row[1:]) for row in rows if row[0] is not None and row[1] is not None]
+        kept = {(resource.kind, resource.name) for resource in changed}
+        return Delta(now, changed, [key for key in dict.fromkeys(touched) if key not in kept])
 
     async def get(self, kind: str, name: str) -> Resource | None:
         await self._tables.ready()

@@ -10,8 +10,9 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class EndpointState:
-    """Lives as long as its upstream names its URL. `authority` is what Host says where `Upstream.host` is `endpoint`; `active`
-    counts requests under way; `pools` are the engine's idle connections by credential key. The rest is health and latency."""
+    """Lives as long as its upstream names its URL. `server_name` is whose certificate it must show, `authority` what Host says
+    where `Upstream.host` is `endpoint`; both are of the DNS name where an address was found by one. `active` counts requests
+    under way; `pools` are the engine's idle connections by credential key. The rest is health and latency."""
 
     __slots__ = (
         "active",
@@ -28,17 +29,19 @@ class EndpointState:
         "pools",
         "port",
         "probe_streak",
+        "server_name",
         "url",
         "weight",
     )
 
-    def __init__(self, declared: Endpoint) -> None:
+    def __init__(self, declared: Endpoint, dns: str = "") -> None:
         parts = urlsplit(declared.url)
         self.url = declared.url
         self.host = parts.hostname or ""
         self.port = parts.port or _PORTS[parts.scheme]
         self.is_tls = parts.scheme == "https"
-        self.authority = parts.netloc.encode("ascii")
+        self.server_name = dns.rpartition(":")[0].strip("[]") or self.host
+        self.authority = (dns or parts.netloc).encode("ascii")
         self.weight = declared.weight
         self.active = 0
         self.pools: dict[bytes, Any] = {}
@@ -55,14 +58,17 @@ class EndpointState:
         return f"EndpointState({self.url})"
 
 
-def merged(kept: Iterable[EndpointState], wanted: Iterable[Endpoint]) -> tuple[list[EndpointState], list[EndpointState]]:
-    """The states for `wanted`, those of the same URL kept (a repeated URL counts once, the first time); and the states that are
-    wanted no longer."""
+def merged(
+    kept: Iterable[EndpointState], declared: Iterable[Endpoint], found: Iterable[Endpoint], dns: str
+) -> tuple[list[EndpointState], list[EndpointState]]:
+    """The states for all that is declared and found by that DNS name, those of the same URL kept (a repeated URL counts once, the
+    first time); and the states that are wanted no longer."""
     old = {state.url: state for state in kept}
     new: dict[str, EndpointState] = {}
-    for declared in wanted:
-        if declared.url not in new:
-            state = old.pop(declared.url, None) or EndpointState(declared)
-            state.weight = declared.weight
-            new[declared.url] = state
+    for names, dns_name in ((declared, ""), (found, dns)):
+        for each in names:
+            if each.url not in new:
+                state = old.pop(each.url, None) or EndpointState(each, dns_name)
+                state.weight = each.weight
+                new[each.url] = state
     return list(new.values()), list(old.values())

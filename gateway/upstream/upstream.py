@@ -91,7 +91,8 @@ class UpstreamState:
         endpoint = self._balancer.pick(request)
         if endpoint is excluded:
             endpoint = self._other_than(endpoint)
-        self._budget.requests += 1
+        if excluded is None:  # a retry earns no retries
+            self._budget.requests += 1
         self.active += 1
         endpoint.active += 1
         return endpoint
@@ -190,7 +191,9 @@ class UpstreamState:
         return self._place()
 
     def _place(self) -> list[EndpointState]:
-        self.endpoints, removed = merged(self.endpoints, (*self.declared.endpoints, *self._found))
+        discovery = self.declared.discovery
+        dns = (discovery.dns or "") if discovery is not None else ""
+        self.endpoints, removed = merged(self.endpoints, self.declared.endpoints, self._found, dns)
         self._rebalance()
         return removed
 

@@ -6,17 +6,24 @@ import msgspec
 import pytest
 
 from config.check_access import access_problems
+from config.check_references import References
 from config.model import Platform
 
 _PRINT = "0123456789abcdef" * 4
-_KEY = {"kty": "EC", "crv": "P-256", "x": "x", "y": "y"}
+_KEY = {
+    "kty": "EC",
+    "crv": "P-256",
+    "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+    "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+}
 _ISSUER = {"issuer": "https://a", "audience": "z", "algorithm": "ES256", "jwks_url": "https://a/jwks"}
 
 
 def _found(apps: dict[str, Any] | None = None, issuers: dict[str, Any] | None = None) -> dict[str, str]:
     named = {name: {"plan": "p", **app} for name, app in (apps or {}).items()}
     document = {"apps": named, "issuers": {name: {**_ISSUER, **each} for name, each in (issuers or {}).items()}}
-    return {".".join(problem.path): problem.text for problem in access_problems(msgspec.convert(document, Platform))}
+    references = References(msgspec.convert(document, Platform), frozenset())
+    return {".".join(problem.path): problem.text for problem in access_problems(references)}
 
 
 def test_a_sensible_platform_has_no_problem() -> None:
@@ -53,6 +60,7 @@ def test_a_subject_belongs_to_a_declared_issuer_and_to_one_app() -> None:
         ({"jwks_url": None, "keys": [{"kty": "RSA"}]}, "keys.0", "kty EC and crv P-256"),
         ({"jwks_url": None, "keys": [_KEY, {**_KEY, "crv": "P-384"}]}, "keys.1", "no key for ES256"),
         ({"jwks_url": None, "keys": [{**_KEY, "d": "x"}]}, "keys.0", "private key (d)"),
+        ({"jwks_url": None, "keys": [{**_KEY, "y": _KEY["x"]}]}, "keys.0", "no P-256 key"),
         ({"jwks_url": None, "algorithm": "RS256", "keys": [_KEY]}, "keys.0", "it needs kty RSA"),
     ],
 )

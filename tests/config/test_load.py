@@ -60,7 +60,7 @@ def test_empty_file_is_an_empty_platform(tmp_path: Path) -> None:
             "kind: realtme",
             "kind: expected one of asynchronous, realtime, synchronous, got text 'realtme'; did you mean 'realtime'?",
         ),
-        ("scopes: [", "scopes: [all, ", "apps.shop.scopes.0: text 'all' is not valid here: <service>:read or <service>:write"),
+        ("scopes: [", "scopes: [all, ", "apps.shop.scopes.0: text 'all' is not valid here: <service>:read, <service>:write or"),
         ("addresses: [203.0.113.7]", "addresses: 203.0.113.7", "apps.shop.addresses: expected a list, got text '203.0.113.7'"),
         ("host: db.example", "hots: db.example", "sources.crm.settings.hots: unknown field; did you mean 'host'?"),
         ("database: crm", "database: 7", "sources.crm.settings.database: expected text, got the number 7; put it in quotes"),

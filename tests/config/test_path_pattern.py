@@ -1,6 +1,10 @@
 """What the path of a route may be."""
 
+from contextlib import suppress
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from config.path_pattern import PathPattern, parse_path
 
@@ -54,6 +58,13 @@ def test_segments_names_and_rest(
 def test_what_no_path_can_be(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_path(text)
+
+
+@given(st.text(st.sampled_from("ab/{}.%2Fé \n"), max_size=20).map(lambda text: "/" + text))
+def test_whatever_is_written_is_parsed_or_refused(text: str) -> None:
+    with suppress(ValueError):
+        pattern = parse_path(text)
+        assert all(segment is None or (segment and b"/" not in segment) for segment in pattern.segments)
 
 
 def test_the_one_path_that_fits() -> None:

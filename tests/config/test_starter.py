@@ -18,5 +18,14 @@ def test_starter_passes_with_its_two_secrets_given(tmp_path: Path) -> None:
     assert platform.jobs.keys() == {"collect-customers", "collect-deals"}
 
 
+def test_what_is_commented_out_may_be_taken_in(tmp_path: Path) -> None:
+    text = starter_text()
+    start = text.index("# upstreams:")
+    path = tmp_path / "platform.yaml"
+    path.write_text(text[:start] + "\n".join(line[2:] for line in text[start:].splitlines()), encoding="utf-8")
+    document = load_platform(path, {"SALES_PASSWORD": "a", "DROPS_PASSWORD": "b"}, ADAPTERS)
+    assert list(document["routes"]) == list(document["upstreams"]) == ["erp"]
+
+
 def test_editors_are_told_the_schema() -> None:
     assert starter_text("platform.schema.json").startswith("# yaml-language-server: $schema=platform.schema.json\n#")

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from core.errors import Conflict, NotFound
-from core.stores import Edit
+from core.stores import Delta, Edit
 from registry.changes import RevisionMoved, VersionedResources
 
 
@@ -25,6 +25,26 @@ class ResourcesSuite:
         assert kept is not None
         assert (kept.kind, kept.name, kept.body, kept.version) == ("app", "shop", body, revision)
         assert await resources.all() == (revision, [kept])
+
+    async def test_what_has_changed_since_a_revision(self, resources: VersionedResources) -> None:
+        first = await resources.commit([Edit("plan", name, {"a": 1}) for name in ("p", "q", "r")], actor="li")
+        assert await resources.since(first) == Delta(first, [], [])
+        edits = [Edit("plan", "q", {"a": 2}), Edit("app", "s", {"b": 1}), Edit("plan", "p", None), Edit("plan", "r", None)]
+        await resources.commit(edits, actor="li")
+        await resources.commit([Edit("plan", "r", {"a": 3}), Edit("app", "t", {}), Edit("app", "t", None)], actor="li")
+        delta = await resources.since(first)
+        assert delta is not None
+        assert delta.revision == await resources.revision()
+        changed = {(each.kind, each.name): each for each in delta.changed}
+        assert changed == {key: await resources.get(*key) for key in (("plan", "q"), ("app", "s"), ("plan", "r"))}
+        assert sorted(delta.deleted) == [("app", "t"), ("plan", "p")]
+
+    async def test_what_cannot_be_told_is_not_told(self, resources: VersionedResources) -> None:
+        revision = await resources.commit([Edit("plan", "p", {"a": 1})], actor="li")
+        assert await resources.since(revision + 1) is None  # the history of another registry, or of a later one
+        await resources.commit([Edit("plan", f"p{n}", {}) for n in range(1001)], actor="li")
+        assert await resources.since(revision) is None
+        assert await resources.since(revision + 1) is not None
 
     async def test_every_change_moves_the_revision(self, resources: VersionedResources) -> None:
         seen = [await resources.revision()]

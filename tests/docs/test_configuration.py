@@ -10,8 +10,10 @@ import pytest
 from adapters.loader import load_adapters
 from config.load import load_platform
 from config.model import KINDS, Service
+from config.policies import Policies
 from config.schema import json_schema
 from config.settings import Settings, load_settings
+from config.upstreams import Upstream
 from core.schema import FieldType
 from tools.source_tree import ROOT
 
@@ -54,6 +56,24 @@ def test_sections_kinds_and_types_of_the_platform_document_are_on_the_page() -> 
     types = FieldType.__args__  # type: ignore[attr-defined]
     names = [section for section, _ in KINDS.values()] + [*kinds, *types]
     assert [name for name in names if f"`{name}`" not in part] == []
+
+
+@pytest.mark.parametrize(
+    "example", re.findall(r"```yaml\n(# platform\.yaml\n.*?)```", PAGE, re.DOTALL), ids=lambda text: text[16:30]
+)
+def test_each_platform_example_is_accepted(tmp_path: Path, example: str) -> None:
+    path = tmp_path / "platform.yaml"
+    path.write_text(f"version: 1\n{example}", encoding="utf-8")
+    document = load_platform(path, {}, load_adapters())
+    new = {"upstreams", "routes", "devices", "issuers", "lists"}
+    assert new & set(document)
+
+
+def test_every_policy_and_every_setting_of_an_upstream_is_on_the_page() -> None:
+    told = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*`) \|", PAGE, re.MULTILINE))))
+    assert [
+        name for name in (*Policies.__struct_fields__, *Upstream.__struct_fields__) if name not in told | {"hash_on", "title"}
+    ] == []
 
 
 def test_the_published_schema_is_the_one_of_the_code() -> None:

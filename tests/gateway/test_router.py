@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.upstreams import Match
-from core.errors import InvalidInput, NotFound
+from core.errors import ConfigError, InvalidInput, NotFound
 from gateway.http1.message import Request, Response, made_request
 from gateway.pipe import Pipe
 from gateway.problems import problem
@@ -152,6 +152,7 @@ def test_a_fixed_branch_that_leads_nowhere_is_left_again() -> None:
     assert asked("GET", "/", router) == "root|"
 
 
+@pytest.mark.req("0.30")
 def test_the_host_comes_first_then_the_longest_suffix_then_any() -> None:
     router = Router(
         [
@@ -250,8 +251,10 @@ def test_an_update_keeps_what_stays_and_forgets_what_goes() -> None:
 
 def test_an_update_that_cannot_be_changes_nothing() -> None:
     router = Router([route("kept", "/a")])
-    with pytest.raises(ValueError, match="twice"):
+    with pytest.raises(ConfigError, match=r"route wrong: \{x\} stands in the path twice"):
         router.update([route("new", "/b"), route("wrong", "/{x}/{x}")])
+    with pytest.raises(ConfigError, match="route wrong"):
+        router.update([route("new", "/b"), route("wrong", "/c", headers={"X-V": "~("})])
     assert asked("GET", "/a", router) == "kept"
     assert code("GET", "/b", router) == "no_route"
 
@@ -317,6 +320,7 @@ def _outcome(router: Router, method: str, path: str) -> tuple[str, Any]:
         return error.specific_code, request.told
 
 
+@pytest.mark.req("0.30")
 def test_ten_thousand_routes_are_as_quick_as_ten() -> None:
     """The issue asks for 5 µs at 10,000 routes; a ratio within one run holds on any machine."""
 

@@ -42,6 +42,7 @@ def test_named_apps_lead_to_their_upstream_and_the_first_that_fits_wins() -> Non
     assert choose(made_request("GET", "/a"), *splits) == "stable"
 
 
+@pytest.mark.req("0.30")
 def test_weights_share_the_rest_and_an_app_stays_where_it_is() -> None:
     splits = Split("ten", weight=10), Split("thirty", weight=30)
     shares = Counter(choose(of_app(f"app-{n}"), *splits) for n in range(3000))

@@ -173,3 +173,18 @@ async def test_a_full_disk_does_not_keep_a_change_from_running(node: Node) -> No
         await node.registry.put("plan", "silver", {"per_s": 1, "burst": 1}, actor="li")
         assert "silver" in (await _next(changes)).platform.plans
     assert "a restart while the database is down would miss it" in node.reports[0]
+
+
+async def test_who_is_told_of_a_change_does_not_wait_for_the_interval(node: Node) -> None:
+    patient = SnapshotWatcher(node.resources, node.file, Vault(bytes(range(32))), ADAPTERS, 60.0, report=node.reports.append)
+    before = await patient.current()
+    async with aclosing(patient.changes()) as changes:
+        waiting = asyncio.ensure_future(_next(changes))
+        patient.tell()  # too early: there is nothing new, and it goes on waiting
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        await node.registry.put("plan", "silver", {"per_s": 1, "burst": 1}, actor="li")
+        patient.tell()
+        after = await waiting
+    assert "silver" in after.platform.plans
+    assert after.platform.apps["shop"] is before.platform.apps["shop"]  # only the change was read
