@@ -90,12 +90,16 @@ _NO_NODE = _Node()
 
 def _tree(paths: tuple[str, ...]) -> _Tree:
     root: _Tree = {}
-    for path in sorted(paths, key=lambda each: -each.count(".")):  # the widest last: it wins
+    for path in sorted(paths, key=lambda each: each.count(".")):  # the widest first: it wins
         *steps, last = path.split(".")
         tree = root
         for step in steps:
-            tree = tree.setdefault(step, {}) or {}
-        tree[last] = None
+            inner = tree.setdefault(step, {})
+            if inner is None:
+                break
+            tree = inner
+        else:
+            tree[last] = None
     return root
 
 
