@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]  # has no stubs
 import msgspec
 import pytest
 

@@ -82,7 +82,7 @@ async def test_a_body_that_is_no_json(stage: Stage, body: bytes) -> None:
 
 
 async def test_a_large_body_is_checked_too() -> None:
-    body = {"items": [{"price": 1}], "note": "x" * LARGE_BYTES}
+    body: dict[str, Any] = {"items": [{"price": 1}], "note": "x" * LARGE_BYTES}
     await asked(schema_stage(), sent(body))
     body["items"] = 1
     assert (await refusal(schema_stage(), sent(body)))[1] == "body_invalid"
