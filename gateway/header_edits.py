@@ -48,10 +48,14 @@ class AnswerHeaders:
         self._gone = frozenset(name.lower() for name in (*edit.remove, *edit.set))
         lines = (*edit.set.items(), *edit.add.items())
         self._lines: list[tuple[str, Text]] = [(name, header_value(text, f"{where}.{name}")) for name, text in lines]
+        self._constant = None if any("{" in text for _, text in lines) else self._filled(made_request("GET", "/"))
 
     def apply(self, request: Request, response: Response) -> None:
         kept = [pair for pair in response.headers if pair[0].lower() not in self._gone] if self._gone else response.headers
-        response.headers = [*kept, *((name, text(request)) for name, text in self._lines)]
+        response.headers = kept + (self._constant if self._constant is not None else self._filled(request))
+
+    def _filled(self, request: Request) -> list[tuple[str, str]]:
+        return [(name, text(request)) for name, text in self._lines]
 
 
 def _checked(edit: HeaderEdit, where: str, *refused: str) -> None:
