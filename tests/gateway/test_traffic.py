@@ -37,3 +37,9 @@ def test_half_of_all_answers_took_no_longer_than_p50(seconds: list[float]) -> No
     assert sum(each * 1000 <= p50 for each in seconds) >= len(seconds) / 2
     assert sum(each * 1000 <= p99 for each in seconds) >= 0.99 * len(seconds)
     assert p50 <= p99
+
+
+def test_what_a_recorder_counted_is_taken_in_before_a_window_is_read() -> None:
+    traffic = Traffic(lambda: traffic.absorb([0] * 5 + [3] + [0] * 19, 1))
+    assert traffic.window(1.0) == (3.0, 1.0, 1.0)
+    assert (traffic.requests, traffic.errors) == (3, 1)

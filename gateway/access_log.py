@@ -1,0 +1,268 @@
+"""The access log: one line a request, as JSON (the default) or in the combined format, in plain files of the worker's own.
+
+Lines are kept in memory and written in one go some times a second, off the event loop: `<folder>/access-<worker>.log`, rotated by
+size. What is not yet written (`every_s`) is lost when the worker is killed, and what is not yet on the disk when the power fails:
+files are synced when they are rotated or closed, not before. A full disk or a full buffer drops lines, counts them, and never holds
+up a request.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from json.encoder import encode_basestring_ascii as _quote
+from pathlib import Path
+from random import random
+from typing import Any, Literal
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from gateway.record import NOBODY, NOWHERE
+from gateway.stage import Request
+
+_log = structlog.get_logger("gateway.access_log")
+_NAMES, _NAMES_BYTES = 20, 200
+_MAX_KNOWN = 4096
+_TAIL_BYTES = 256 << 10
+
+
+class AccessLogSettings(Struct, frozen=True):
+    """`sample` is the share of requests that is logged; failures (500 and above) always are. At most `buffer_bytes` wait to be
+    written. `keep` old files of at most `max_bytes` stay."""
+
+    form: Literal["json", "combined"] = "json"
+    sample: float = 1.0
+    every_s: float = 0.1
+    buffer_bytes: int = 8 << 20
+    max_bytes: int = 64 << 20
+    keep: int = 5
+
+
+class AccessLog:
+    """`on_end` for each request, `keep` as a loop, `close` when requests have ended. `dropped` counts lines that were lost;
+    `drops(count)` is told of them."""
+
+    def __init__(
+        self,
+        folder: Path,
+        worker: str,
+        settings: AccessLogSettings = AccessLogSettings(),  # noqa: B008  # a frozen value
+        *,
+        drops: Callable[[int], None] = lambda count: None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.dropped = 0
+        self._path = folder / f"access-{worker}.log"
+        self._settings = settings
+        self._drops = drops
+        self._wall = wall
+        self._lines: list[str] = []
+        self._size = 0
+        self._line = _JsonLines().line if settings.form == "json" else _combined_line
+        self._stamp = _STAMPS[settings.form]
+        self._ms, self._date = 0, ""
+        self._file = -1
+        self._written = 0
+        self._is_failing = False
+
+    def on_end(self, request: Request) -> None:
+        settings = self._settings
+        if settings.sample < 1.0 and request.status < 500 and random() >= settings.sample:  # noqa: S311  # no secret
+            return
+        ms = int(self._wall() * 1000)
+        if ms != self._ms:  # many lines share one at the speeds where it matters
+            self._ms, self._date = ms, self._stamp(ms)
+        line = self._line(request, self._date)
+        self._size += len(line)
+        if self._size > settings.buffer_bytes:
+            self._size -= len(line)
+            self._drop(1)
+            return
+        self._lines.append(line)
+
+    def _drop(self, count: int) -> None:
+        self.dropped += count
+        self._drops(count)
+
+    async def keep(self) -> None:
+        """Write until cancelled; what came since is left to `close`."""
+        while True:
+            await asyncio.sleep(self._settings.every_s)
+            if self._lines:
+                lines = self._take()
+                if not await asyncio.to_thread(self._write, lines):
+                    self._drop(len(lines))
+
+    def close(self) -> None:
+        """Write the rest, sync, close. The loop must have ended."""
+        lines = self._take()
+        if lines and not self._write(lines):
+            self._drop(len(lines))
+        if self._file >= 0:
+            os.fsync(self._file)
+            os.close(self._file)
+            self._file = -1
+
+    def _take(self) -> list[str]:
+        lines, self._lines, self._size = self._lines, [], 0
+        return lines
+
+    def _write(self, lines: list[str]) -> bool:
+        """Whether the lines are in the file."""
+        data = "".join(lines).encode("utf-8", "replace")
+        try:
+            if self._file >= 0 and self._written + len(data) > self._settings.max_bytes:
+                self._rotate()
+            if self._file < 0:
+                self._open()
+            written = 0
+            while written < len(data):
+                written += os.write(self._file, data[written:])
+                self._written += written
+        except OSError as error:
+            if not self._is_failing:
+                _log.error("the access log can't be written; its lines are dropped", path=str(self._path), error=str(error))
+            self._is_failing = True
+            return False
+        self._is_failing = False
+        return True
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._written = os.fstat(self._file).st_size
+        if self._written and os.pread(self._file, 1, self._written - 1) != b"\n":
+            self._written += os.write(self._file, b"\n")  # the process before was killed within a line
+
+    def _rotate(self) -> None:
+        """access.log → access.log.1 → … → access.log.<keep>, which is overwritten."""
+        os.fsync(self._file)
+        os.close(self._file)
+        self._file = -1
+        names = [self._path, *(self._path.with_suffix(f".log.{number}") for number in range(1, self._settings.keep + 1))]
+        if len(names) == 1:
+            self._path.unlink()
+        for old, new in reversed(list(pairwise(names))):
+            if old.exists():
+                old.replace(new)
+
+
+class _JsonLines:
+    """Built by hand: an encoder would need a dictionary for each line. What repeats (who, where, how it ended) is made once; what a
+    stranger wrote is quoted by the encoder of strings."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], str] = {}
+
+    def line(self, request: Request, date: str) -> str:
+        pipe, identity, target, attributes = request.pipe, request.identity, request.target, request._attributes
+        key = (
+            NOWHERE if pipe is None else pipe.name,
+            NOBODY if identity is None else identity.app,
+            request.remote,
+            request.verb,
+            request.upstream,
+            request.status,
+            request.error_code,
+        )
+        path = _quote(shown_target(target) if b"?" in target else target.decode("latin-1"))
+        more = _PLAIN if attributes is None else _more(attributes)
+        return (
+            f'{{"time":"{date}","id":{_quote(request.request_id)},"trace":{_quote(request.trace[3:35].decode("latin-1"))},'
+            f'{self._known.get(key) or self._learnt(key)},"path":{path},"in":{request.received_bytes},"out":{request.sent_bytes},'
+            f'"us":{int((request.ended - request.started) * 1e6)},{more}}}\n'
+        )
+
+    def _learnt(self, key: tuple[Any, ...]) -> str:
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        route, app, remote, verb, upstream, status, code = key
+        fields = {"client": remote, "app": app, "route": route, "method": verb.decode("latin-1"), "upstream": upstream}
+        text = ",".join(f'"{name}":{_text(value)}' for name, value in fields.items())
+        self._known[key] = text = f'{text},"status":{status},"error":{_text(code)}'
+        return text
+
+
+_PLAIN = '"upstream_us":0,"cache":""'
+
+
+def _more(attributes: dict[str, Any]) -> str:
+    return f'"upstream_us":{int(attributes.get("upstream_s", 0) * 1e6)},"cache":"{attributes.get("cache", "")}"'
+
+
+def _text(text: str) -> str:
+    """A JSON string of any text, half surrogates too."""
+    return _quote(text.encode(errors="replace").decode())
+
+
+def shown_target(target: bytes) -> str:
+    """The path, and of the query the names only: values may be personal or secret."""
+    path, mark, query = target.decode("latin-1").partition("?")
+    if not mark:
+        return path
+    names = [pair.partition("=")[0] for pair in query[:2000].split("&", _NAMES)[:_NAMES]]
+    return f"{path}?{'&'.join(names)[:_NAMES_BYTES]}"
+
+
+def _combined_line(request: Request, date: str) -> str:
+    """As nginx and Apache write it, with X-Request-Id's value and the seconds taken at the end."""
+    fields = request.headers
+    app = request.identity.app if request.identity is not None else "-"
+    referer, agent = _quoted(fields.get("referer", "-").partition("?")[0]), _quoted(fields.get("user-agent", "-"))
+    line = _quoted(f"{request.method} {shown_target(request.target)} HTTP/1.{request.minor}")
+    took = f"{request.ended - request.started:.3f}"
+    remote = _quoted(request.remote) or "-"
+    sent = request.sent_bytes
+    return (
+        f'{remote} - {_quoted(app)} [{date}] "{line}" {request.status} {sent} "{referer}" "{agent}" {request.request_id} {took}\n'
+    )
+
+
+def _quoted(text: str) -> str:
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return text
+    plain = (each if each.isascii() and each.isprintable() and each not in '"\\' else _hex(each) for each in text)
+    return "".join(plain)
+
+
+def _hex(character: str) -> str:
+    return "".join(f"\\x{byte:02X}" for byte in character.encode(errors="replace"))
+
+
+def _iso(ms: int) -> str:
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(ms // 1000))}.{ms % 1000:03d}Z"
+
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def _common(ms: int) -> str:
+    """Month names in English, whatever the locale."""
+    at = time.gmtime(ms // 1000)
+    return f"{at.tm_mday:02d}/{_MONTHS[at.tm_mon - 1]}/{at.tm_year}:{at.tm_hour:02d}:{at.tm_min:02d}:{at.tm_sec:02d} +0000"
+
+
+_STAMPS: dict[str, Callable[[int], str]] = {"json": _iso, "combined": _common}
+
+
+def tail(folder: Path, *, limit: int = 100) -> list[dict[str, Any]]:
+    """The newest JSON lines of all workers of this node, oldest first. Reads at most 256 KiB of each present file: call it off the
+    event loop."""
+    found = [line for path in folder.glob("access-*.log") for line in _last_lines(path)]
+    found.sort(key=lambda line: str(line.get("time", "")))
+    return found[-limit:]
+
+
+def _last_lines(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(max(0, size - _TAIL_BYTES))
+        lines = file.read(_TAIL_BYTES).split(b"\n")
+    for line in lines[1:] if size > _TAIL_BYTES else lines:
+        try:
+            yield msgspec.json.decode(line, type=dict[str, Any])
+        except msgspec.MsgspecError:
+            continue  # half a line, or the combined format
