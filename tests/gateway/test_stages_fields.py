@@ -1,5 +1,6 @@
 """The fields stage on services, streams and routes: what each app sees, may ask and may write."""
 
+import asyncio
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +19,7 @@ from gateway.stage import Request, Response, Stage, Stream
 from gateway.stages.fields import Fields, MaskedEvents, Operation
 from gateway.views import View
 from tests.conformance.stage_suite import StageSuite
+from tests.gateway.desk import Desk
 from tests.gateway.passing import asked, of_app, passed, upstream_headers
 
 JSON = ("Content-Type", "application/json")
@@ -221,6 +223,47 @@ async def test_a_tunnel_is_refused() -> None:
     request.upgrade = b"websocket"
     with pytest.raises(Forbidden, match="tunnel"):
         await asked(fields("route"), request)
+
+
+async def test_a_real_service_behind_the_stage(desk: Desk) -> None:
+    """Every operation of a data service, with an app that sees the channel masked and no score."""
+    grant = {"fields": ["customer_id", "name", "channel"], "masks": {"channel": {}}}
+
+    async def ask(operation: Operation, method: str, target: str, *, body: bytes = b"", **more: str) -> Any:
+        request = of_app("clerk", method, target, body=body, content_type="application/json", idempotency_key=target, **more)
+        handler = desk.router.find(request).handler
+        stage = fields(operation, grant, key=("customer_id",), writable=("name", "channel", "score", "tags"))
+        return await run(Pipe("customers", [stage], handler=handler), request)
+
+    seen = {"customer_id": "K1", "name": "客户1", "channel": "***"}
+    one = await ask("get", "GET", "/v1/customers/K1")
+    assert msgspec.json.decode(one.body) == seen
+    page = msgspec.json.decode((await ask("query", "GET", "/v1/customers?name=%E5%AE%A2%E6%88%B71")).body)
+    assert (page["data"], page["next_cursor"]) == ([seen], None)
+    feed = msgspec.json.decode((await ask("changes", "GET", "/v1/customers/changes?limit=1")).body)
+    assert feed["data"][0]["record"] == seen
+    written = await ask("update", "PATCH", "/v1/customers/K1", body=b'{"name": "B"}', if_match=one.header("ETag"))
+    assert (written.status, msgspec.json.decode(written.body)) == (200, {**seen, "name": "B"})
+    for operation, method, target, body in (
+        ("query", "GET", "/v1/customers?channel=web", b""),
+        ("update", "PATCH", "/v1/customers/K1", b'{"score": 1}'),
+        ("replace", "PUT", "/v1/customers/K1", b'{"name": "C"}'),
+        ("create", "POST", "/v1/customers", b'{"customer_id": "K9", "channel": "web"}'),
+    ):
+        with pytest.raises(Forbidden):
+            await ask(operation, method, target, body=body)  # type: ignore[arg-type]
+    stream = (await ask("changes", "GET", "/v1/customers/changes", accept="text/event-stream")).stream
+    sent = Pieces()
+    reading = asyncio.ensure_future(stream(sent))
+    try:
+        async with asyncio.timeout(5):
+            while sent.sent.count(b"event: change") < 7:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    finally:
+        reading.cancel()
+    assert b'"record":{"customer_id":"K2","name":"\xe5\xae\xa2\xe6\x88\xb72","channel":"***"}' in sent.sent
+    assert b"score" not in sent.sent
+    assert b"web" not in sent.sent
 
 
 class Pieces:
