@@ -27,15 +27,12 @@ class Cors:
         self._origins = frozenset(policy.origins) - {"*"}
 
     def on_request(self, request: Request) -> Outcome:
-        origin = ""
-        if _has_origin(request):
-            origin = request.headers.get("origin", "")
-            if request.verb == b"OPTIONS" and "access-control-request-method" in request.headers:
-                allowed = self._allowed(origin)
-                return Response(204, [*allowed, *self._preflight] if allowed else [_PREFLIGHT_VARY])
+        if request.verb == b"OPTIONS" and "access-control-request-method" in request.headers:
+            allowed = self._allowed(request.headers.get("origin", ""))
+            return Response(204, [*allowed, *self._preflight] if allowed else [_PREFLIGHT_VARY])
         request.tell("Vary", "Origin")  # also without Origin: a cache must not keep that answer for a page (Fetch §3.2.5)
-        if origin:
-            allowed = self._allowed(origin)
+        if _has_origin(request):
+            allowed = self._allowed(request.headers["origin"])
             if allowed:
                 assert request.told is not None
                 request.told += [*allowed, *self._actual]
@@ -45,7 +42,7 @@ class Cors:
         """The fields that let this origin in; none where it may not."""
         if origin in self._origins:
             return [("Access-Control-Allow-Origin", origin), *self._credentials]
-        if self._is_open and origin != "null":
+        if self._is_open and origin not in ("", "null"):
             return [("Access-Control-Allow-Origin", "*")]
         return []
 

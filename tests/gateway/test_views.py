@@ -144,4 +144,4 @@ def test_views_are_for_apps_whose_grant_narrows_fields() -> None:
         "none": {},
     }
     platform = Platform(apps={name: App(plan="p", grants=each) for name, each in grants.items()})
-    assert set(views_of(platform, "crm")) == {"narrow", "masked"}
+    assert {name: set(views) for name, views in views_of(platform).items()} == {"crm": {"narrow", "masked"}, "other": {"masked"}}
