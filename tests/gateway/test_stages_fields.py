@@ -223,6 +223,9 @@ async def test_a_tunnel_is_refused() -> None:
     request.upgrade = b"websocket"
     with pytest.raises(Forbidden, match="tunnel"):
         await asked(fields("route"), request)
+    request.upgrade = b"h2c"
+    await asked(fields("route"), request)
+    assert request.upgrade == b""
 
 
 async def test_a_real_service_behind_the_stage(desk: Desk) -> None:
