@@ -67,6 +67,7 @@ def test_a_stage_is_made_for_each_route_with_its_settings(folder: Path) -> None:
         ("import no_such_module", {}, "can't be imported (ModuleNotFoundError: No module named 'no_such_module')"),
         ("def (", {}, "can't be imported (SyntaxError"),
         ("1 / 0", {}, "can't be imported (ZeroDivisionError"),
+        ("import sys; sys.exit(3)", {}, "can't be imported (SystemExit: 3)"),
         ("x = y", {}, "can't be imported (NameError"),
         ("", {}, "has no STAGE of type gateway.own_stages.StagePlugin"),
         ("STAGE = 1", {}, "has no STAGE"),
