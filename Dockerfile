@@ -6,6 +6,7 @@ RUN python -m venv .venv
 # The lock alone first: the layer of libraries is made anew only when the lock changes.
 COPY requirements/runtime.lock requirements/runtime.lock
 RUN .venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/runtime.lock
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 COPY zhiyun LICENSE ./
 COPY core core
 COPY config config
@@ -20,6 +21,9 @@ COPY console console
 COPY server server
 COPY cli cli
 COPY examples examples
+COPY tools/compile.py tools/compile.py
+# The hot path in C, always: an image that would run slower than it should is not made.
+RUN .venv/bin/python tools/compile.py --require
 # Compiled here, because at run time the folder is read-only; by content, because file times do not survive every builder.
 RUN .venv/bin/python -m compileall -q --invalidation-mode unchecked-hash \
     core config adapters registry cache storage bus exchange gateway console server cli examples

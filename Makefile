@@ -7,12 +7,13 @@ CHECKED := $(wildcard $(SUITES) examples benchmarks tools tests sdk/python)
 TYPED := $(patsubst %/__init__.py,%,$(wildcard $(SUITES:%=%/__init__.py) examples/__init__.py benchmarks/__init__.py)) tools tests
 BENCHMARKS := $(filter-out __init__ __main__,$(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)))
 ARGS ?=
+TIME_S ?= 60
 PYTEST := $(PYTHON_BIN) -m pytest -n 2 --dist loadgroup
 
 CHECKS := check-format check-lint check-types check-layers check-size check-mirror
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run demo check $(CHECKS) format test test-fast bench lock requirements clean
+.PHONY: help install install-dev compile run demo fuzz check $(CHECKS) format test test-fast bench lock requirements clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -22,6 +23,9 @@ install: ## make .venv and install what a node runs on (nothing to do: under a s
 
 install-dev:
 	@PYTHON='$(PYTHON)' sh tools/install.sh dev
+
+compile: install-dev ## compile the hot path of the gateway; fails where that can't be done
+	@$(PYTHON_BIN) tools/compile.py --require
 
 run: install ## start a node with the sample estate; ARGS="--http 127.0.0.1:9080" is passed on
 	@sh tools/run.sh ./zhiyun up --sample estate --data-dir data $(ARGS)
@@ -59,6 +63,9 @@ test: check ## everything: the checks, then all tests with real servers
 
 test-fast: install-dev ## tests that need no real server and take no time
 	@$(PYTEST) -m "not servers and not slow" $(ARGS)
+
+fuzz: install-dev ## fuzz the parsers with atheris in .venv-fuzz, TIME_S=60 seconds each
+	@PYTHON='$(PYTHON)' sh tools/fuzz.sh $(TIME_S)
 
 bench: install-dev ## run every benchmark
 	@set -e; for name in $(BENCHMARKS); do $(PYTHON_BIN) -m benchmarks.$$name; done

@@ -177,8 +177,9 @@ class Issuer(Part, frozen=True):
 
 
 class AccessList(Part, frozen=True):
-    """A black or white list (黑白名单) for the whole platform. A caller on any `deny` list is refused; where `allow` lists of
-    addresses exist, the address must be on one. `users` are the subjects of third-party tokens."""
+    """A black or white list (黑白名单) for the whole platform. A caller on any `deny` list is refused. Where `allow` lists name
+    addresses, or apps, only those may call; where they name devices or users, no other device or user may, and callers that prove
+    none are not judged by them. `users` are the subjects of third-party tokens."""
 
     action: Literal["allow", "deny"] = "deny"
     addresses: tuple[str, ...] = ()

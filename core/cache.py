@@ -1,9 +1,12 @@
-"""The contracts of the high-speed cache and of the rate limiter that lives beside it. In process or Redis."""
+"""The contracts of the high-speed cache, and of the rate limiter and the replay store that live beside it. In process or Redis."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from asyncio import Future
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
+
+from core.errors import PlatformError
 
 
 class SharedCache(Protocol):
@@ -39,7 +42,7 @@ class Rate(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True):
-    """What the limiter decided. `remaining` requests would pass now; the bucket is full again in `reset_s`."""
+    """What was decided about one rate. `remaining` requests would pass now; the bucket is full again in `reset_s`."""
 
     allowed: bool
     remaining: int
@@ -47,11 +50,87 @@ class Verdict(Struct, frozen=True):
     retry_after_s: float
 
 
-class Limiter(Protocol):
-    """Counts requests against rates. A refused request is not charged."""
+class Bound(Struct, frozen=True):
+    """One amount that may not be passed: a GCRA rate (`count` at once, one more each `interval_s`), `count` requests a calendar day
+    or month in UTC, or `count` under way at once."""
 
-    async def take(self, key: str, rate: Rate) -> Verdict:
-        """Charge one request to `key`. Raises Unavailable when the count can't be had (the caller's policy decides)."""
+    kind: Literal["rate", "day", "month", "concurrent"]
+    count: int
+    interval_s: float = 0.0
+    tolerance_s: float = 0.0
+
+
+Charge: TypeAlias = tuple[str, Bound]
+"""What one request costs one key: a place in its bound. A key is used with one bound only."""
+
+
+class Held(Struct, frozen=True):
+    """Places under way that one request has taken; its end gives them back to `owner`."""
+
+    owner: "Limiter"
+    keys: tuple[str, ...]
+    lease: str = ""
+
+
+class Answer(Struct, frozen=True, gc=False):
+    """What was decided about all charges of a request together. `refused` is the number of the first charge that had no place, -1
+    where all had; then none is charged. `left` has for each charge how many more would pass now and in how many seconds all of
+    it is free again."""
+
+    refused: int
+    retry_after_s: float
+    left: tuple[tuple[int, float], ...]
+    held: Held | None = None
+
+
+class Pending:
+    """An answer that is still on its way. Whoever asked sets `then`: it is called with the answer before `future` is done; a
+    PlatformError that it raises is raised by the future."""
+
+    __slots__ = ("future", "then")
+
+    def __init__(self, future: Future[None]) -> None:
+        self.future = future
+        self.then: Callable[[Answer], None] | None = None
+
+    def settle(self, answer: Answer) -> None:
+        """For the limiter: once, unless it fails. Nobody may wait any more: then the answer still goes to `then`."""
+        try:
+            if self.then is not None:
+                self.then(answer)
+        except PlatformError as error:
+            self.fail(error)
+        else:
+            if not self.future.done():
+                self.future.set_result(None)
+
+    def fail(self, error: PlatformError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Limiter(Protocol):
+    """Decides about several charges at once: all or none. Called from one event loop."""
+
+    def decide(self, charges: Sequence[Charge]) -> Answer | Pending:
+        """The answer, where it is known at once. Raises Unavailable (limiter_unavailable), at once or by the future, when the count
+        can't be had and may not be guessed."""
+        ...
+
+    def give_back(self, held: Held) -> None:
+        """Free the places under way. Once for each `Held`; never raises."""
         ...
 
     async def close(self) -> None: ...
+
+
+class Replays(Protocol):
+    """Remembers what must not come twice: nonces, proof ids."""
+
+    def is_new(self, key: str, ttl_s: float) -> bool | Awaitable[bool]:
+        """True the first time a key is given within `ttl_s` (> 0). In one process at once; over all nodes with Redis.
+
+        Raises, at once or when awaited: Limited (replays_full) when so much is remembered that it would have to forget too early,
+        Unavailable when the store can't be asked.
+        """
+        ...

@@ -24,6 +24,11 @@ def new_id(prefix: str = "") -> str:
     return prefix + _base32((time.time_ns() // 1_000_000 << 80) | int.from_bytes(os.urandom(10)), 26)
 
 
+def last_id_at(epoch_ms: int) -> str:
+    """The greatest id that `new_id()` can give in that millisecond: every id made until then is not greater."""
+    return _base32((epoch_ms << 80) | ((1 << 80) - 1), 26)
+
+
 def new_request_id() -> RequestId:
     """One per request, returned to the caller as `X-Request-Id` and written into every log line about it."""
     return RequestId(new_id())

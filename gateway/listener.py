@@ -1,186 +1,162 @@
-"""The HTTP listener, today on aiohttp's low-level server. Nothing past this file knows it; it can be replaced alone.
+"""Where the gateway listens: the socket, TLS with its certificates, the PROXY protocol, and the end of it.
 
-Bytes → core.http.Request with id and deadline; Response → bytes. One of the three places that catch everything.
+The connections it makes are `gateway.http1.inbound`'s.
 """
 
 import asyncio
-import logging
-import time
-from collections.abc import Awaitable, Callable
-from urllib.parse import parse_qsl
+import socket
+from collections.abc import Callable
+from typing import Any, cast
 
 import structlog
-from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
-from core.errors import InvalidInput, NotConnected, PlatformError
-from core.http import Handler, Request, Response, Stream
-from core.ids import new_id, new_request_id
-from gateway.problems import problem
+from core.errors import NotConnected
+from core.supervise import Tasks
+from gateway.certificates import Certificates
+from gateway.http1.engine import Engine
+from gateway.http1.inbound import Inbound
+from gateway.http1.proxy_protocol import MAX_V2, parse
+from gateway.http1.refused import Refused
 
 _log = structlog.get_logger("gateway.listener")
-MAX_BODY_BYTES = 1 << 20
-MAX_QUERY_FIELDS = 100
-REQUEST_S = 30.0
-_server_log = logging.getLogger("gateway.listener.http")
-_server_log.setLevel(logging.CRITICAL)  # a traceback for each malformed request would let strangers fill the log
-
-
-class _Stream:
-    """core.http.Stream on an open aiohttp response."""
-
-    def __init__(self, response: web.StreamResponse) -> None:
-        self._response = response
-
-    async def write(self, data: bytes) -> None:
-        try:
-            await self._response.write(data)
-        except (ConnectionError, RuntimeError) as error:
-            raise NotConnected("the reader has gone") from error
-
-
-def _conforms(stream: _Stream) -> Stream:
-    return stream
+BACKLOG = 4096
+_HANDSHAKE_S, _SHUTDOWN_S = 10.0, 2.0
+_FRONT_S = 5.0  # for a PROXY line to come
+_FRONTS = 1024  # connections that are still waiting for it
 
 
 class Listener:
-    """Serves `handler` on one address. `observe(status, seconds)` is told of every answer. A drain takes at most `drain_s`."""
+    """Serves one address with the engine. `certificates` None: without TLS. `expects_proxy(address)` tells from whom a connection
+    begins with a PROXY header (v1 or v2); from others it must not, and is served as it is."""
 
-    def __init__(self, handler: Handler, observe: Callable[[int, float], None], *, drain_s: float = 10.0) -> None:
-        self._handler = handler
-        self._observe = observe
-        self._streams: set[asyncio.Timeout] = set()
-        self._runner = web.ServerRunner(
-            web.Server(self._serve, access_log=None, logger=_server_log, lingering_time=2.0),
-            handle_signals=False,
-            shutdown_timeout=drain_s,
-            keepalive_timeout=75.0,
-        )
+    def __init__(
+        self,
+        engine: Engine,
+        tasks: Tasks,
+        *,
+        certificates: Certificates | None = None,
+        expects_proxy: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._tasks = tasks
+        self._certificates = certificates
+        self._expects_proxy = expects_proxy
+        self._server: asyncio.Server | None = None
+        self._accepting: asyncio.Task[Any] | None = None
+        self._socket: socket.socket | None = None
+        self._fronts = 0
         self.port = 0
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen. Workers share the port; that nobody else holds it is the supervisor's check. Port 0 takes a free one."""
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, reuse_port=port != 0)
+    async def start(self, sock: socket.socket) -> None:
+        """Listen on a bound socket."""
+        sock.setblocking(False)
+        self.port = sock.getsockname()[1]
+        self._socket = sock
+        if self._expects_proxy is None:
+            await self._serve(sock)
+        else:
+            sock.listen(BACKLOG)
+            self._accepting = self._tasks.keep(lambda: self._accept(sock), name="accept")
+
+    async def _serve(self, sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        tls = self._certificates.context if self._certificates is not None else None
+        limits: dict[str, float] = (
+            {} if tls is None else {"ssl_handshake_timeout": _HANDSHAKE_S, "ssl_shutdown_timeout": _SHUTDOWN_S}
+        )
+        engine = self._engine
+        self._server = await loop.create_server(
+            cast(Any, lambda: Inbound(engine)), sock=sock, ssl=tls, backlog=BACKLOG, start_serving=True, **cast(Any, limits)
+        )
+
+    async def _accept(self, sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            connection, peer = await loop.sock_accept(sock)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._fronts >= _FRONTS:
+                connection.close()
+                continue
+            self._fronts += 1
+            self._tasks.spawn(self._front(connection, peer[0]), name="front")
+
+    async def _front(self, connection: socket.socket, peer: str) -> None:
+        """Take the PROXY header off the socket, byte by byte no more than it: TLS may begin right after it."""
+        assert self._expects_proxy is not None
         try:
-            await site.start()
-        except OSError as error:
-            raise NotConnected(f"{host}:{port}: {error.strerror or error}") from error
-        self.port = self._runner.addresses[0][1]
-
-    async def close(self) -> None:
-        """Drain: stop accepting, end the streams, let the requests under way finish, close."""
-        for site in list(self._runner.sites):
-            await site.stop()
-        self.end_streams()
-        await self._runner.cleanup()
-
-    def end_streams(self) -> None:
-        """End every open stream properly. Its reader comes again with Last-Event-ID, and is asked again who it is."""
-        for stream in self._streams:
-            stream.reschedule(0)
-        self._streams.clear()
-
-    async def _serve(self, raw: web.BaseRequest) -> web.StreamResponse:
-        started = time.perf_counter()
-        request = _request(raw)
-        response = await self._answer(request)
-        self._observe(response.status, time.perf_counter() - started)
-        response.headers.append(("X-Request-Id", request.request_id))
-        if response.stream is not None and raw.method != "HEAD":
-            return await self._streamed(raw, response, request)
-        answer = web.Response(status=response.status, body=response.body)
-        _set_headers(answer, response)
-        return answer
-
-    async def _answer(self, request: Request) -> Response:
-        try:
-            return await self._handler(request)
-        except PlatformError as error:
-            response = problem(error, request)
-            if response.status == 500:
-                _log.error("request failed", request_id=request.request_id, path=request.path, error=repr(error))
-            return response
-        except Exception as error:  # noqa: BLE001  # the listener: one of the three places
-            error_id = new_id("err_")
-            _log.exception("request failed", request_id=request.request_id, error_id=error_id, path=request.path)
-            return problem(PlatformError(f"{error_id}: {type(error).__name__}"), request)
-
-    async def _streamed(self, raw: web.BaseRequest, response: Response, request: Request) -> web.StreamResponse:
-        answer = web.StreamResponse(status=response.status)
-        _set_headers(answer, response)
-        assert response.stream is not None
-        limit = asyncio.timeout(None)
-        try:
-            await answer.prepare(raw)
-            async with limit:
-                self._streams.add(limit)
-                await response.stream(_Stream(answer))
-        except TimeoutError:
-            _log.debug("a stream ends with the listener", request_id=request.request_id)
-        except (NotConnected, ConnectionError):
-            _log.debug("the reader of a stream has gone", request_id=request.request_id)
-            return answer
-        except Exception:  # noqa: BLE001  # the listener, once more: the answer has begun, it can only be cut
-            _log.exception("stream failed", request_id=request.request_id, error_id=new_id("err_"), path=request.path)
-            answer.force_close()
-            return answer
+            remote = peer
+            if self._expects_proxy(peer):
+                async with asyncio.timeout(_FRONT_S):
+                    remote = await _source(connection) or peer
+            tls = self._certificates.context if self._certificates is not None else None
+            limit = {} if tls is None else {"ssl_handshake_timeout": _HANDSHAKE_S}
+            engine = self._engine
+            loop = asyncio.get_running_loop()
+            make = cast(Any, lambda: Inbound(engine, remote))
+            await loop.connect_accepted_socket(make, connection, ssl=tls, **cast(Any, limit))
+        except (Refused, TimeoutError, OSError) as error:
+            _log.debug("a connection without a good PROXY header", peer=peer, error=str(error))
+            connection.close()
         finally:
-            self._streams.discard(limit)
-        await answer.write_eof()
-        return answer
+            self._fronts -= 1
+
+    async def close(self, grace_s: float) -> None:
+        """Drain: stop accepting, let what has begun end, cut what is left after `grace_s` seconds."""
+        if self._server is not None:
+            self._server.close()
+        if self._accepting is not None:
+            self._accepting.cancel()
+        await self._engine.drain(grace_s)
+        if self._socket is not None:
+            self._socket.close()
 
 
-def _set_headers(answer: web.StreamResponse, response: Response) -> None:
-    answer.headers["Server"] = "zhiyun"
-    for name, value in response.headers:
-        answer.headers[name] = value
+async def _source(connection: socket.socket) -> str | None:
+    """The caller's address as the PROXY header tells it; None where it tells none (LOCAL, UNKNOWN). Raises Refused."""
+    loop = asyncio.get_running_loop()
+    seen = 0
+    while True:
+        data = connection.recv(MAX_V2, socket.MSG_PEEK) if seen else await _first(connection)
+        found = parse(data)
+        if found is not None:
+            consumed, peer = found
+            await loop.sock_recv(connection, consumed)
+            return peer.address if peer is not None else None
+        if len(data) == seen:
+            await asyncio.sleep(0.01)  # what is peeked at stays readable: there is no event to wait for
+        seen = len(data)
 
 
-def _request(raw: web.BaseRequest) -> Request:
-    path, _, query = raw.raw_path.partition("?")
-    headers: dict[str, str] = {}
-    for name, value in raw.headers.items():
-        lower = name.lower()
-        if not value.isascii():  # bytes that are no UTF-8 come as half surrogates, which nothing behind us could store
-            value = value.encode(errors="surrogateescape").decode(errors="replace")
-        headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
-    deadline = time.monotonic() + REQUEST_S
-    return Request(
-        method=raw.method,
-        path=path,
-        query=_query(query),
-        headers=headers,
-        remote=raw.remote or "",
-        request_id=new_request_id(),
-        deadline=deadline,
-        body=_body_reader(raw, deadline),
-    )
+def _set(ready: "asyncio.Future[None]") -> None:
+    if not ready.done():
+        ready.set_result(None)
 
 
-def _query(query: str) -> list[tuple[str, str]]:
+async def _first(connection: socket.socket) -> bytes:
+    """Wait for the first bytes and look at them."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(connection, _set, ready)
     try:
-        return parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS, errors="strict")
-    except ValueError:
-        # Told later, by whoever needs the query, in the form of a problem.
-        return [("", "malformed query")]
+        await ready
+    finally:
+        loop.remove_reader(connection)
+    data = connection.recv(MAX_V2, socket.MSG_PEEK)
+    if not data:
+        raise NotConnected("closed before the PROXY header") from None
+    return data
 
 
-def _body_reader(raw: web.BaseRequest, deadline: float) -> Callable[[], Awaitable[bytes]]:
-    async def read() -> bytes:
-        try:
-            async with asyncio.timeout(deadline - time.monotonic()):
-                if raw.headers.get("Expect", "").lower() == "100-continue":
-                    await raw.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # RFC 9110 §10.1.1
-                    raw.writer.output_size = 0  # it is no part of the answer
-                return await raw.read()
-        except web.HTTPRequestEntityTooLarge:
-            raise InvalidInput(f"the body is larger than {MAX_BODY_BYTES} bytes", code="payload_too_large") from None
-        except TimeoutError:
-            raise InvalidInput(f"the body did not arrive within {REQUEST_S:g} s", code="request_timeout") from None
-        except HttpProcessingError as error:
-            raise InvalidInput(f"the body is malformed: {error.message}") from None
-        except (web.RequestPayloadError, ConnectionError):
-            raise InvalidInput("the body ended before it was whole") from None
-
-    return read
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that the workers of a node may share (SO_REUSEPORT). Raises NotConnected, naming the address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named: without it the loop leaves Nagle's algorithm on.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise NotConnected(f"{host}:{port}: {error.strerror or error}") from error
+    return sock

@@ -9,15 +9,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.http1.message import Request, Response
-from gateway.stage import AnswerStage, BodyStage, EndStage, Handler, Stage
+from gateway.stage import AnswerStage, BodyStage, EndStage, Handler, RescueStage, Stage
 
 
 class Pipe:
     """`name` is the service's or route's; `kind` tells them apart (`platform`: endpoints of the gateway's own). Either `handler` or
-    `proxy` answers. `checks`, `bodies`, `answers` and `ends` have a place for each stage in order, None where it has no such
-    hook."""
+    `proxy` answers. `checks`, `bodies`, `answers`, `ends` and `rescues` have a place for each stage in order, None where it has no
+    such hook."""
 
-    __slots__ = ("answers", "bodies", "checks", "ends", "handler", "kind", "max_body_bytes", "name", "proxy", "stages", "timeout_s")
+    __slots__ = (
+        *("answers", "bodies", "checks", "ends", "handler", "kind", "max_body_bytes", "name", "proxy", "rescues", "sees_answers"),
+        *("stages", "timeout_s"),
+    )
 
     def __init__(
         self,
@@ -41,6 +44,8 @@ class Pipe:
         self.bodies = tuple(stage.wants_body if isinstance(stage, BodyStage) else None for stage in self.stages)
         self.answers = tuple(stage if isinstance(stage, AnswerStage) else None for stage in self.stages)
         self.ends = tuple(stage.on_end if isinstance(stage, EndStage) else None for stage in self.stages)
+        self.rescues = tuple(stage.on_failure if isinstance(stage, RescueStage) else None for stage in self.stages)
+        self.sees_answers = any(self.answers)
 
 
 async def run(pipe: Pipe, request: Request) -> Response:

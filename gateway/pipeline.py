@@ -1,24 +1,28 @@
 """Every pipe of a snapshot: which path runs through which stages to which service or upstream. Composed once when it is loaded."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from config.model import Platform
-from config.upstreams import Match
+from config.upstreams import Match, Route
 from core.cache import Limiter
 from core.errors import Unavailable
 from core.schema import Dataset
 from core.service import DataService
 from gateway.data_front import DataFront
+from gateway.http1.shadow import ShadowCopies
 from gateway.pipe import Pipe
 from gateway.router import Router
-from gateway.stage import Handler, Request, Response
+from gateway.stage import Handler, Request, Response, Stage
 from gateway.stages.authenticate import Authenticate
 from gateway.stages.authorise import Admission, Authorise
 from gateway.stages.limit import Limit
 from gateway.token_endpoint import TokenEndpoint
 from gateway.tokens import Tokens
+from gateway.upstream.forward import Forward
+from gateway.upstream.shadow import Shadowing
+from gateway.upstream.upstream import Upstreams
 from registry.snapshot import Snapshot
 
 
@@ -35,7 +39,7 @@ class Limiters(Protocol):
 Entry = tuple[Match, Pipe]
 
 
-def compose(snapshot: Snapshot, services: Mapping[str, DataService], limiters: Limiters) -> Router:
+def compose(snapshot: Snapshot, services: Mapping[str, DataService], limiters: Limiters, upstreams: Upstreams) -> Router:
     """Every route of the snapshot, each with its pipe identify → authenticate → authorise → limit → service."""
     platform = snapshot.platform
     tokens, admission = Tokens(snapshot), Admission(platform)
@@ -53,11 +57,22 @@ def compose(snapshot: Snapshot, services: Mapping[str, DataService], limiters: L
         entries += [_entry(method, path, pipe(h, f"{name}:read")) for method, path, h in _reads(name, front)]
         if platform.services[name].kind == "synchronous":
             entries += [_entry(method, path, pipe(h, f"{name}:write")) for method, path, h in _writes(name, front)]
+    for name, route in platform.routes.items():
+        if route.enabled:
+            stages = () if route.anonymous else (authenticate, Authorise(admission, f"{name}:call"), limit)
+            entries.append((route.match, _forwarding(name, route, stages, upstreams)))
     return Router([*entries, _entry("GET", "/healthz", Pipe("healthz", (), kind="platform", handler=_alive))])
 
 
 def _entry(method: str, path: str, pipe: Pipe) -> Entry:
     return Match(path=path, methods=(method,)), pipe
+
+
+def _forwarding(name: str, route: Route, stages: Sequence[Stage], upstreams: Upstreams) -> Pipe:
+    policies = route.policies
+    shadow = ShadowCopies(Shadowing(route.shadow), upstreams) if route.shadow is not None else None
+    proxy = Forward(name, route, upstreams, shadow)
+    return Pipe(name, stages, kind="route", proxy=proxy, timeout_s=policies.timeout_s, max_body_bytes=policies.max_body_bytes)
 
 
 def _reads(name: str, front: DataFront) -> list[tuple[str, str, Handler]]:

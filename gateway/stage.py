@@ -7,9 +7,22 @@ time in one event loop: a hook that has to wait returns an awaitable, and must n
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias, runtime_checkable
 
+from core.errors import PlatformError
 from gateway.http1.message import Filter, Request, Response, Stream
 
-__all__ = ["AnswerStage", "BodyStage", "EndStage", "Filter", "Handler", "Outcome", "Request", "Response", "Stage", "Stream"]
+__all__ = [
+    "AnswerStage",
+    "BodyStage",
+    "EndStage",
+    "Filter",
+    "Handler",
+    "Outcome",
+    "Request",
+    "RescueStage",
+    "Response",
+    "Stage",
+    "Stream",
+]
 
 Handler = Callable[[Request], Awaitable[Response]]
 """An endpoint inside the platform: a data service, the token endpoint."""
@@ -64,4 +77,13 @@ class EndStage(Stage, Protocol):
 
     def on_end(self, request: Request) -> None:
         """`request.status`, `ended`, `sent_bytes` are set. Must not raise."""
+        ...
+
+
+@runtime_checkable
+class RescueStage(Stage, Protocol):
+    """A stage that may have an answer where what is behind it has failed: a stale copy, say."""
+
+    def on_failure(self, request: Request, error: PlatformError) -> Response | None:
+        """Called with the error that would be told, for stages that were reached, innermost first. None: tell it."""
         ...

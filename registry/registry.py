@@ -1,5 +1,6 @@
 """The registry: the one way by which what is declared is read and changed. Bodies leave it masked and are kept sealed."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -14,14 +15,16 @@ from config.types import convert, plain
 from core.adapter import Adapter
 from core.errors import Conflict, NotFound
 from core.stores import AuditEntry, Edit, Resource
-from registry.changes import Changes, VersionedResources
+from registry.changes import Changes, RevisionMoved, VersionedResources
 from registry.credentials import credentials_of
 from registry.references import referrers
+from registry.rollback import Bodies, bodies_at, document_at
 from registry.secret_fields import SourceSealer, masked
 from registry.vault import Vault
 
 Document: TypeAlias = dict[str, Any]
 ResourceList: TypeAlias = list[Resource]  # the method `list` hides the built-in inside the class
+_ATTEMPTS = 5
 
 
 def document_of(stored: Sequence[Resource]) -> Document:
@@ -157,13 +160,33 @@ class Registry:
         for name, body in wished.get("sources", {}).items():
             wished["sources"][name] = self._sealer.seal(name, body, sources.get(name))
         found = differences(old, wished, self._adapters)
-        edits: list[Edit] = []
-        for each in found:
-            if each.action == "delete":
-                edits += _deletion(stored, each.kind, each.name)
-            elif each.action != "same":
-                edits.append(Edit(each.kind, each.name, wished[KINDS[each.kind][0]][each.name]))
-        return found, edits
+        return found, _edits(stored, found, wished)
+
+    async def rollback(self, revision: int, *, actor: str, dry_run: bool = False) -> Sequence[Difference]:
+        """Make what is declared what it was at that revision, all or nothing, as one change that is audited like any other; give
+        what was (or with `dry_run` would be) done. Keys of an app or proxy that was deleted since do not come back.
+
+        Raises as `registry.rollback.bodies_at`, and InvalidDocument where what was then does not hold with what is there now.
+        """
+        for _ in range(_ATTEMPTS):
+            current, stored = await self._resources.all()
+            bodies = await bodies_at(self._resources, revision, current)
+            found, edits = await asyncio.to_thread(self._restored, stored, bodies)
+            if dry_run or not edits:
+                return found
+            try:
+                await self._resources.commit(edits, actor=actor, at=current)
+            except RevisionMoved:
+                continue
+            return found
+        raise RevisionMoved("the registry keeps changing; try again")
+
+    def _restored(self, stored: Sequence[Resource], bodies: Bodies) -> tuple[Sequence[Difference], Sequence[Edit]]:
+        now = document_of(stored)
+        then = document_at(now, bodies)
+        self._refuse_new_problems(now, then)
+        found = differences(now, then, self._adapters)
+        return found, _edits(stored, found, then)
 
     async def export(self) -> Document:
         """The whole as a document, secrets as `sealed:…`: an installation with the same master key applies it again."""
@@ -178,6 +201,16 @@ class Registry:
 
 def _shown(resource: Resource) -> Resource:
     return msgspec.structs.replace(resource, body=masked(resource.body))
+
+
+def _edits(stored: Sequence[Resource], found: Sequence[Difference], wished: Document) -> list[Edit]:
+    edits: list[Edit] = []
+    for each in found:
+        if each.action == "delete":
+            edits += _deletion(stored, each.kind, each.name)
+        elif each.action != "same":
+            edits.append(Edit(each.kind, each.name, wished[KINDS[each.kind][0]][each.name]))
+    return edits
 
 
 def _deletion(stored: Sequence[Resource], kind: str, name: str) -> Sequence[Edit]:

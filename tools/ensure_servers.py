@@ -45,6 +45,9 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "proftpd-mod-crypto": lambda: _file("/usr/lib/proftpd/mod_tls.so"),
     "php-cli": lambda: _program("php"),
     "php-soap": _php_soap,
+    "nginx": lambda: _program("nginx"),
+    "gcc": lambda: _program("gcc"),  # the hot path is tested in both builds
+    "libc6-dev": lambda: _file("/usr/include/stdlib.h"),
     "unixodbc": lambda: _library("libodbc.so.2"),
 }
 

@@ -53,6 +53,10 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
         printf '%s\n' "$("$python" --version) $(cksum <requirements/runtime.lock)" >.venv/installed-runtime
     fi
 fi
+# The hot path in C where there is a compiler; without one the sources do the same, slower. Never a reason to fail.
+# shellcheck disable=SC2046  # no word where nothing is printed
+"$python" tools/compile.py $([ "$lock_name" = runtime ] || echo --quiet) ||
+    echo "make install: hot path: pure Python (tools/compile.py failed)"
 # Only a faster first start: a file that does not compile is reported by what imports or checks it.
 # shellcheck disable=SC2046  # words on purpose
 "$python" -m compileall -qq $(for package in $packages; do [ -d "$package" ] && echo "$package"; done) || true

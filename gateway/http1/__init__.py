@@ -6,14 +6,15 @@ while they match these sources, else the sources themselves are: same verdicts, 
 
 import hashlib
 import os
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 _SOURCES = Path(__file__).parent
 
 
 def fingerprint(folder: Path = _SOURCES) -> str:
-    """Of all sources: what was compiled from others is never used."""
-    digest = hashlib.sha256()
+    """Of all sources and of this Python: what was compiled from or for others is never used."""
+    digest = hashlib.sha256(EXTENSION_SUFFIXES[0].encode())
     for path in sorted(folder.iterdir()):
         if path.suffix in {".py", ".pyx", ".pxd"}:
             digest.update(path.name.encode() + path.read_bytes())

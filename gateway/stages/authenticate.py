@@ -1,51 +1,118 @@
-"""Authenticate: the bearer token of a request (RFC 6750) → an Identity. Verified locally; a memo speeds up repeats."""
+"""Authenticate: who a request comes from, by the means that its route allows (gateway.means), each in a file of gateway/access/."""
 
-from collections import OrderedDict
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 
-from core.errors import Unauthenticated
+from core.errors import InvalidInput, Unauthenticated
 from gateway.identity import Identity
-from gateway.stage import Outcome, Request, Stage
+from gateway.identity import Means as Kind
+from gateway.means import Means
+from gateway.stage import BodyStage, Outcome, Request
 
 Verifier = Callable[[str], tuple[Identity, float]]
-"""Token → identity and the epoch second it expires; raises Unauthenticated."""
-
-_MEMO_ENTRIES = 4096
+Clock = Callable[[], float]
+MAX_SIGNED_BODY_BYTES = 1 << 20
+_AMBIGUOUS = "the request carries two kinds of credentials; send one of them"
 
 
 class Authenticate:
-    """`verify` belongs to one snapshot; so does the memo, and both go with it when a key is revoked."""
+    """Takes the one means that the request uses, and refuses a request that uses two: which of them counts must never depend on
+    an order that the caller can't see. A client certificate belongs to the connection, not to the request, so it counts only where
+    nothing else is sent.
+    """
 
     name = "authenticate"
 
-    def __init__(self, verify: Verifier, now: Callable[[], float]) -> None:
-        self._verify = verify
-        self._now = now
-        self._memo: OrderedDict[str, tuple[Identity, float]] = OrderedDict()
+    def __init__(
+        self, means: Sequence[Means] | Verifier, now: Clock | None = None, *, max_body_bytes: int = MAX_SIGNED_BODY_BYTES
+    ) -> None:
+        """`means` in the route's order. `max_body_bytes` bounds a body that takes part in a proof."""
+        if callable(means):
+            means = (_Verifying(means, now or time.time),)
+        self._sent = tuple(each for each in means if each.kind != "certificate")
+        self._held = tuple(each for each in means if each.kind == "certificate")
+        self._looks = tuple((each.is_used, each) for each in self._sent)
+        self._challenges = tuple(dict.fromkeys(each.challenge for each in means if each.challenge))
+        self._max_body_bytes = max_body_bytes
+
+    def wants_body(self, request: Request) -> int:
+        if not request.body_length:
+            return 0
+        return self._max_body_bytes if any(each.needs_body(request) for each in self._sent) else 0
 
     def on_request(self, request: Request) -> Outcome:
-        request.identity = self._identity(_bearer(request))
-        return None
+        used: Means | None = None
+        for is_used, means in self._looks:
+            if is_used(request):
+                if used is not None:
+                    raise InvalidInput(_AMBIGUOUS, code="credentials_ambiguous")
+                used = means
+        if used is None:
+            used = self._connection(request)
+        try:
+            identity = used.identify(request)
+        except Unauthenticated:
+            self._challenge(request, used)
+            raise
+        if isinstance(identity, Identity):
+            request.identity = identity
+            return None
+        return self._later(request, used, identity)
 
-    def _identity(self, token: str) -> Identity:
-        known = self._memo.get(token)
-        if known is None:
-            known = self._memo[token] = self._verify(token)
-            if len(self._memo) > _MEMO_ENTRIES:
-                self._memo.popitem(last=False)
-        identity, expires = known
-        if expires <= self._now():
-            self._memo.pop(token, None)
-            raise Unauthenticated("the token has expired; get a new one from /oauth2/token", code="token_expired")
-        return identity
+    def _connection(self, request: Request) -> Means:
+        for means in self._held:
+            if means.is_used(request):
+                return means
+        self._challenge(request, None)
+        raise Unauthenticated(_missing([*self._sent, *self._held]), code="token_missing")
+
+    async def _later(self, request: Request, used: Means, identity: Awaitable[Identity]) -> None:
+        try:
+            request.identity = await identity
+        except Unauthenticated:
+            self._challenge(request, used)
+            raise
+
+    def _challenge(self, request: Request, used: Means | None) -> None:
+        """What could be sent (RFC 9110 §11.6.1), unless the means has said it better."""
+        if any(name == "WWW-Authenticate" for name, _ in request.told or ()):
+            return
+        for challenge in self._challenges:
+            is_wrong = used is not None and used.kind == "bearer" and challenge == used.challenge
+            request.tell("WWW-Authenticate", f'{challenge}, error="invalid_token"' if is_wrong else challenge)  # RFC 6750 §3.1
 
 
-def _bearer(request: Request) -> str:
-    scheme, _, token = request.authorization.decode("ascii", "replace").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise Unauthenticated("this request needs a token: send `Authorization: Bearer <token>`", code="token_missing")
-    return token.strip()
+_WAYS = {
+    "bearer": "a token (`Authorization: Bearer <token>`)",
+    "key": "an API key (`X-Api-Key: <AppKey>.<AppSecret>`)",
+    "signature": "a signature (`Signature-Input`, `Signature`)",
+    "ca": "a signature (`X-Ca-Key`, `X-Ca-Signature`)",
+    "certificate": "a client certificate",
+}
 
 
-def _conforms(stage: Authenticate) -> Stage:
+def _missing(means: Sequence[Means]) -> str:
+    return f"this request needs {' or '.join(_WAYS[each.kind] for each in means)}"
+
+
+class _Verifying:
+    """Until gateway/pipeline composes means itself: platform tokens alone, verified at each request."""
+
+    kind: Kind = "bearer"
+    challenge = 'Bearer realm="zhiyun"'
+
+    def __init__(self, verify: Verifier, now: Clock) -> None:
+        self._verify = verify
+
+    def is_used(self, request: Request) -> bool:
+        return request.authorization[:7].lower() == b"bearer "
+
+    def needs_body(self, request: Request) -> bool:
+        return False
+
+    def identify(self, request: Request) -> Identity:
+        return self._verify(request.authorization[7:].strip().decode("ascii", "replace"))[0]
+
+
+def _conforms(stage: Authenticate) -> BodyStage:
     return stage

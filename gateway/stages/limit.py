@@ -1,54 +1,121 @@
-"""Limit: the rate of the app's plan (GCRA), told in RateLimit fields (draft-ietf-httpapi-ratelimit-headers).
+"""Limit: the plan of the app and the limits of the route, decided together and told in RateLimit fields
+(draft-ietf-httpapi-ratelimit-headers). A request that any of them refuses is charged to none."""
 
-When the shared limiter can't be asked, this node counts alone: a broken Redis is never answered with a refusal.
-"""
+from collections.abc import Sequence
+from functools import partial
 
-import math
-from collections.abc import Mapping
+from config.model import App, Platform
+from config.policies import Limit as Declared
+from core.cache import Answer, Held, Limiter, Pending
+from core.errors import Unauthenticated
+from gateway.limits import Amount, Bill, Counted, counted, holds_places, plan_amounts, plan_key
+from gateway.stage import EndStage, Outcome, Request, Stage
 
-from config.model import Plan
-from core.cache import Limiter, Rate, Verdict
-from core.errors import Limited, Unauthenticated, Unavailable
-from gateway.stage import Outcome, Request, Stage
+_HELD, _PENDING = "limit.held", "limit.pending"
+
+
+def limit_stage(
+    platform: Platform, target: str, limits: Sequence[Declared], limiter: Limiter, *, anonymous: bool = False
+) -> "Limit | HoldingLimit":
+    """The stage for one route or service; the one that hears of each request's end only where places under way are counted."""
+    kind = HoldingLimit if holds_places(platform, limits) else Limit
+    return kind(platform, target, limits, limiter, anonymous=anonymous)
 
 
 class Limit:
-    """`plans` by app name, compiled with the snapshot."""
+    """What an app is charged is known when the snapshot is loaded, save for limits per device, address or user."""
 
     name = "limit"
 
-    def __init__(self, plans: Mapping[str, tuple[str, Plan]], limiter: Limiter, fallback: Limiter) -> None:
-        self._rates = {
-            app: (Rate(per_s=plan.per_s, burst=plan.burst), f'"{name}";q={plan.burst};w={max(1, round(plan.burst / plan.per_s))}')
-            for app, (name, plan) in plans.items()
-        }
-        self._names = {app: name for app, (name, _) in plans.items()}
-        self._limiter = limiter
-        self._fallback = fallback
+    def __init__(
+        self, platform: Platform, target: str, limits: Sequence[Declared], limiter: Limiter, *, anonymous: bool = False
+    ) -> None:
+        all_limits = counted(target, limits)
+        self._fixed = tuple(each for each in all_limits if not each.varying)
+        self._varying = tuple(each for each in all_limits if each.varying)
+        plans = {name: plan_amounts(name, plan) for name, plan in platform.plans.items()}
+        self._bills = {name: self._bill(name, app, plans.get(app.plan, ())) for name, app in platform.apps.items()}
+        if anonymous:
+            self._bills[""] = self._bill("", None, ())
+        self._decide = limiter.decide
+
+    def _bill(self, name: str, app: App | None, plan: tuple[Amount, ...]) -> Bill:
+        return Bill.of([(plan_key(name), plan), *((each.key_of(name, app, None), each.amounts) for each in self._fixed)])
 
     def on_request(self, request: Request) -> Outcome:
-        return self._charge(request)
+        identity = request.identity
+        bill = self._bills.get(identity.app if identity is not None else "")
+        if bill is None:
+            raise Unauthenticated("this request needs a token of an app that exists", code="token_missing")
+        if self._varying:
+            bill = _with_varying(bill, self._varying, request)
+        if not bill.charges:
+            return None
+        answer = self._decide(bill.charges)
+        if isinstance(answer, Pending):
+            return self._wait(request, bill, answer)
+        _tell(bill, request, answer)
+        return None
 
-    async def _charge(self, request: Request) -> None:
-        if request.identity is None:
-            raise Unauthenticated("this request needs a token")
-        app = request.identity.app
-        rate, policy = self._rates[app]
-        verdict = await self._take(f"app:{app}", rate)
-        reset = max(0, math.ceil(verdict.reset_s))
-        request.tell("RateLimit-Policy", policy)
-        request.tell("RateLimit", f'"{self._names[app]}";r={verdict.remaining};t={reset}')
-        if not verdict.allowed:
-            plan = self._names[app]
-            text = f"plan {plan} allows {rate.per_s:g} requests a second, {rate.burst} at once"
-            raise Limited(text, retry_after_s=verdict.retry_after_s, code="rate_limited")
-
-    async def _take(self, key: str, rate: Rate) -> Verdict:
-        try:
-            return await self._limiter.take(key, rate)
-        except Unavailable:
-            return await self._fallback.take(key, rate)
+    def _wait(self, request: Request, bill: Bill, pending: Pending) -> Outcome:
+        pending.then = partial(_tell, bill, request)
+        return pending.future
 
 
-def _conforms(stage: Limit) -> Stage:
-    return stage
+class HoldingLimit(Limit):
+    """Gives back the places that a request held, once, however it ended."""
+
+    def _wait(self, request: Request, bill: Bill, pending: Pending) -> Outcome:
+        request.attributes[_PENDING] = pending
+        return super()._wait(request, bill, pending)
+
+    def on_end(self, request: Request) -> None:
+        attributes = request.attributes
+        pending = attributes.pop(_PENDING, None)
+        held = attributes.pop(_HELD, None)
+        if held is not None:
+            held.owner.give_back(held)
+        elif pending is not None and not pending.future.done():
+            pending.then = _give_back  # its client has gone before the answer came
+        elif pending is not None and pending.future.cancelled():
+            pending.then = _give_back
+
+
+def _with_varying(bill: Bill, limits: Sequence[Counted], request: Request) -> Bill:
+    """The bill with what only the request can tell: `limits` are counted under its own keys."""
+    identity = request.identity
+    name = identity.app if identity is not None else ""
+    more = [(limit.key_of(name, request.app, request), limit.amounts) for limit in limits]
+    charges = tuple((key + amount.suffix, amount.bound) for key, amounts in more for amount in amounts)
+    amounts = tuple(amount for limit in limits for amount in limit.amounts)
+    policy = ", ".join(amount.policy for amount in amounts)
+    before = f"{bill.policy[1]}, " if bill.charges else ""
+    return Bill(bill.charges + charges, bill.amounts + amounts, ("RateLimit-Policy", before + policy))
+
+
+def _tell(bill: Bill, request: Request, answer: Answer) -> None:
+    """Raises Limited where there was no place."""
+    left = answer.left
+    if len(left) == 1:
+        places, reset_s = left[0]
+        told = ("RateLimit", f"{bill.amounts[0].label}{places};t={-int(-reset_s // 1)}")
+    else:
+        told = bill.told(answer)
+    if request.told is None:
+        request.told = [bill.policy, told]
+    else:
+        request.told += (bill.policy, told)
+    if answer.refused >= 0:
+        raise bill.amounts[answer.refused].refusal(answer.retry_after_s)
+    if answer.held is not None:
+        request.attributes[_HELD] = answer.held
+
+
+def _give_back(answer: Answer) -> None:
+    held: Held | None = answer.held
+    if held is not None:
+        held.owner.give_back(held)
+
+
+def _conforms(stage: Limit, holding: HoldingLimit) -> tuple[Stage, EndStage]:
+    return stage, holding

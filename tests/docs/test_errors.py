@@ -15,6 +15,7 @@ from tools.source_tree import PACKAGES, ROOT, python_files
 PAGE = ROOT / "docs/errors.md"
 _ROW = re.compile(r"^\| `(?P<code>[a-z_]+)` \| (?P<status>\d{3}|–) \|")
 _NO_REQUEST = "–"
+_OAUTH = ("Refused", "_Refused")  # the OAuth endpoints' own errors
 
 
 class Raised(NamedTuple):
@@ -55,10 +56,17 @@ def _in_file(path: Path) -> Iterator[Raised]:
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         name = ast.unparse(call.func).rpartition(".")[2]
         given = next((keyword.value for keyword in call.keywords if keyword.arg == "code"), None)
-        if name == "_Refused":  # the token endpoint's own errors
+        if name in _OAUTH:
             given = call.args[0]
+        if name == "Refused" and len(call.args) == 3:  # the wire's: status, code, detail
+            yield Raised(
+                _text(call.args[1], constants) or "",
+                f"Refused {ast.unparse(call.args[0])}",
+                f"{path.relative_to(ROOT)}:{call.lineno}",
+            )
+            continue
         code = _text(given, constants) if given is not None else None
-        if code is not None and (name == "_Refused" or hasattr(errors, name)):
+        if code is not None and (name in _OAUTH or hasattr(errors, name)):
             yield Raised(code, name, f"{path.relative_to(ROOT)}:{call.lineno}")
 
 
@@ -77,6 +85,8 @@ def test_the_page_has_no_code_that_nothing_raises() -> None:
 
 
 def _status(each: Raised) -> int:
+    if each.error.startswith("Refused "):
+        return int(each.error.removeprefix("Refused "))
     kind = getattr(errors, each.error)
     extra = {"retry_after_s": 1.0} if kind is errors.Limited else {}
     return status_of(kind("", code=each.code, **extra))
@@ -84,7 +94,7 @@ def _status(each: Raised) -> int:
 
 def test_the_status_on_the_page_is_the_one_the_gateway_answers() -> None:
     page = documented()
-    told = [each for each in raised() if each.error != "_Refused" and page[each.code] != _NO_REQUEST]
+    told = [each for each in raised() if each.error not in _OAUTH and page[each.code] != _NO_REQUEST]
     assert len(told) > 25
     assert {each: page[each.code] for each in told if str(_status(each)) != page[each.code]} == {}
 

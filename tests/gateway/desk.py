@@ -18,9 +18,9 @@ from core.ids import new_request_id
 from core.records import ChangeSet
 from core.secret import Secret
 from core.supervise import Tasks
-from gateway.pipeline import compose
 from gateway.http1.message import made_request
 from gateway.pipe import run
+from gateway.pipeline import compose
 from gateway.problems import problem
 from gateway.router import Router
 from gateway.stage import Request, Response

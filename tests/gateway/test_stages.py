@@ -5,7 +5,6 @@ import time
 from cache.limiter_memory import MemoryLimiter
 from config.model import App, Plan, Platform
 from core.errors import Unauthenticated
-
 from gateway.identity import Identity
 from gateway.stage import Request, Stage
 from gateway.stages.authenticate import Authenticate

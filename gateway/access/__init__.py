@@ -1,0 +1,1 @@
+"""Means of authentication (gateway.means), one a file, and what they are made of. None of them knows the listener or a route."""

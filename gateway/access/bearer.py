@@ -1,0 +1,173 @@
+"""Bearer tokens (RFC 6750) and tokens bound to a key (DPoP, RFC 9449) or a certificate (RFC 8705) → an Identity.
+
+Tokens come from the platform, from an app that signs with its AppSecret, or from a trusted issuer: see `TokenSource`.
+"""
+
+import hashlib
+import hmac
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from core.errors import Unauthenticated
+from gateway.access import jwt
+from gateway.access.jwk import packed
+from gateway.access.memo import Memo
+from gateway.identity import Identity
+from gateway.identity import Means as Kind
+from gateway.means import Means
+from gateway.stage import Request
+
+_ENTRIES = 65_536
+_LONGEST_KEPT = 1536  # bytes of a field that is remembered; with the entries this bounds the memo's memory
+_TYPES = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})  # RFC 8725 §3.11: no proof or ID event passes for an access token
+
+
+class Verified(NamedTuple):
+    """What a token proved, until when (epoch seconds), and what its bearer has to prove at each request."""
+
+    identity: Identity
+    expires: float
+    bound: jwt.Confirmation | None
+
+
+class TokenSource(Protocol):
+    """Somebody whose tokens are believed; found by their `iss`, which is believed only once `verify` has passed."""
+
+    def verify(self, token: jwt.Token, now: float) -> Verified:
+        """Checks signature and claims. Raises Unauthenticated."""
+        ...
+
+
+class Proofs(Protocol):
+    """DPoP proofs (RFC 9449 §4.3)."""
+
+    def check(self, request: Request, *, token: str | None) -> str | Awaitable[str]:
+        """The JWK thumbprint of the request's valid proof for this token. Raises Unauthenticated."""
+        ...
+
+
+class Revocations(Protocol):
+    """Sessions that have been revoked; asked at each request, so a look-up in memory."""
+
+    def is_revoked(self, session: str) -> bool: ...
+
+
+class _Issued(Struct, frozen=True):
+    iss: str
+
+
+_issued = msgspec.json.Decoder(_Issued)
+
+
+class Bearer:
+    """Of one snapshot, as its memo is: a token in it was right under these keys, apps and devices. What a snapshot can't know is
+    asked at every request: the time, revocations, proofs of possession.
+
+    `sources` by `iss`; `others` is asked about every other `iss`.
+    """
+
+    kind: Kind = "bearer"
+    challenge = 'DPoP algs="EdDSA ES256", Bearer realm="zhiyun"'
+
+    def __init__(
+        self,
+        sources: Mapping[str, TokenSource],
+        others: TokenSource,
+        *,
+        proofs: Proofs | None = None,
+        revocations: Revocations | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._sources = sources
+        self._others = others
+        self._proofs = proofs
+        self._is_revoked = revocations.is_revoked if revocations is not None else _never
+        self._now = now
+        self._memo: Memo[Verified] = Memo(_ENTRIES)
+
+    def is_used(self, request: Request) -> bool:
+        given = request.authorization
+        return given[:7].lower() == b"bearer " or given[:5].lower() == b"dpop "
+
+    def needs_body(self, request: Request) -> bool:
+        return False
+
+    def identify(self, request: Request) -> Identity | Awaitable[Identity]:
+        """Raises Unauthenticated: token_invalid, token_expired, token_revoked, token_binding, token_key_unknown or
+        subject_unknown."""
+        given = request.authorization
+        known = self._memo[given]
+        if known is None:
+            known = self._verified(given)
+        identity, expires, bound = known
+        if expires <= self._now():
+            self._memo.forget(given)
+            raise Unauthenticated("the token has expired; get a new one", code="token_expired")
+        if self._is_revoked(identity.session):
+            raise Unauthenticated("the session of this token has been revoked", code="token_revoked")
+        return identity if bound is None else self._proved(request, identity, bound)
+
+    def _verified(self, given: bytes) -> Verified:
+        scheme, _, text = given.partition(b" ")
+        token = jwt.parsed(text.strip(b" "))
+        if token.header.typ.lower() not in _TYPES:
+            raise jwt.invalid(f"a token of type {token.header.typ[:40]!r} is no access token")
+        verified = self._source(token).verify(token, self._now())
+        is_bound = verified.bound is not None and bool(verified.bound.jkt)
+        if is_bound != (scheme.lower() == b"dpop"):
+            raise _binding("the token is bound to a key: send `Authorization: DPoP`" if is_bound else "this token is for `Bearer`")
+        if len(given) <= _LONGEST_KEPT:
+            self._memo.put(given, verified)
+        return verified
+
+    def _source(self, token: jwt.Token) -> TokenSource:
+        try:
+            issuer = _issued.decode(token.payload).iss
+        except (ValueError, msgspec.MsgspecError, RecursionError):
+            raise jwt.invalid("the token's payload must be a JSON object with an iss") from None
+        return self._sources.get(issuer, self._others)
+
+    def _proved(self, request: Request, identity: Identity, bound: jwt.Confirmation) -> Identity | Awaitable[Identity]:
+        if bound.x5t and not _is_of(request.certificate, bound.x5t):
+            raise _binding("the token is bound to a client certificate, and this connection has another or none")
+        if not bound.jkt:
+            if not bound.x5t:
+                raise _binding("the token is bound to nothing that could be proved")
+            return identity
+        if self._proofs is None:
+            raise _binding("tokens bound to a key are not taken by this node")
+        token = request.authorization.partition(b" ")[2].strip(b" ").decode("ascii", "replace")
+        proof = self._proofs.check(request, token=token)
+        return _matching(identity, bound, proof) if isinstance(proof, str) else _matching_later(identity, bound, proof)
+
+
+async def _matching_later(identity: Identity, bound: jwt.Confirmation, proof: Awaitable[str]) -> Identity:
+    return _matching(identity, bound, await proof)
+
+
+def _matching(identity: Identity, bound: jwt.Confirmation, proved: str) -> Identity:
+    if proved != bound.jkt:
+        raise _binding("the DPoP proof was made with another key than the token is bound to")
+    return identity
+
+
+def _is_of(certificate: bytes | None, x5t: str) -> bool:
+    if certificate is None:
+        return False
+    return hmac.compare_digest(packed(hashlib.sha256(certificate).digest()), x5t.encode("utf-8", "replace"))
+
+
+def _binding(detail: str) -> Unauthenticated:
+    return Unauthenticated(detail, code="token_binding")
+
+
+def _never(_: str) -> bool:
+    return False
+
+
+def _conforms(means: Bearer) -> Means:
+    return means

@@ -1,0 +1,61 @@
+"""Header edits of the transform stage: what is taken away, set and added, compiled to bytes where nothing varies."""
+
+from config.policies import HeaderEdit
+from core.errors import ConfigError
+from gateway.http1.message import made_request
+from gateway.stage import Request, Response
+from gateway.templates import Text, header_value
+
+_FRAMING = frozenset({
+    "connection", "content-length", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+})  # fmt: skip
+"""Fields of the connection (RFC 9110 §7.6.1): an edit would make the message ambiguous."""
+
+
+class RequestHeaders:
+    """Edits of what goes upstream."""
+
+    def __init__(self, edit: HeaderEdit, where: str) -> None:
+        _checked(edit, where, "host")
+        self._gone = frozenset(name.lower().encode() for name in (*edit.remove, *edit.set))
+        self._lines = [(name, header_value(text, f"{where}.{name}")) for name, text in (*edit.set.items(), *edit.add.items())]
+        texts = (*edit.set.values(), *edit.add.values())
+        self._constant = None if any("{" in text for text in texts) else self._filled(made_request("GET", "/"))
+
+    def apply(self, request: Request) -> None:
+        if self._gone:
+            if request.removed is None:
+                request.removed = set(self._gone)
+            else:
+                request.removed |= self._gone
+            if request.added:
+                request.added = [line for line in request.added if line.partition(b":")[0].lower() not in self._gone]
+        lines = self._constant if self._constant is not None else self._filled(request)
+        if request.added is None:
+            request.added = list(lines)
+        else:
+            request.added += lines
+
+    def _filled(self, request: Request) -> list[bytes]:
+        return [f"{name}: {text(request)}\r\n".encode("utf-8", "replace") for name, text in self._lines]
+
+
+class AnswerHeaders:
+    """Edits of what the client gets."""
+
+    def __init__(self, edit: HeaderEdit, where: str) -> None:
+        _checked(edit, where)
+        self._gone = frozenset(name.lower() for name in (*edit.remove, *edit.set))
+        lines = (*edit.set.items(), *edit.add.items())
+        self._lines: list[tuple[str, Text]] = [(name, header_value(text, f"{where}.{name}")) for name, text in lines]
+
+    def apply(self, request: Request, response: Response) -> None:
+        kept = [pair for pair in response.headers if pair[0].lower() not in self._gone] if self._gone else response.headers
+        response.headers = [*kept, *((name, text(request)) for name, text in self._lines)]
+
+
+def _checked(edit: HeaderEdit, where: str, *refused: str) -> None:
+    for name in (*edit.remove, *edit.set, *edit.add):
+        if name.lower() in _FRAMING or name.lower() in refused:
+            hint = "; see `host` of the upstream" if name.lower() == "host" else ""
+            raise ConfigError(f"{where}: {name} belongs to the connection and can't be edited{hint}")

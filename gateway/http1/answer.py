@@ -1,0 +1,76 @@
+"""Answers → bytes: status lines, header lines, framing. What a stage or a foreign system put into a field can't break a line."""
+
+from http import HTTPStatus
+
+from gateway.http1.message import Request, Response
+
+STATUS_LINES: dict[int, bytes] = {
+    **{code: b"HTTP/1.1 %d \r\n" % code for code in range(100, 600)},
+    **{each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".encode() for each in HTTPStatus},
+}
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"  # RFC 9110 §15.2.1
+CLOSE = b"Connection: close\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+BODILESS = frozenset((204, 304))
+_FRAMING = frozenset(("connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"))
+
+
+def lines(headers: list[tuple[str, str]]) -> bytes:
+    """Header fields as lines. A value with a line break or NUL loses it: the rest of the field is kept, no line is added."""
+    text = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    if text.count("\n") != len(headers) or text.count("\r") != len(headers) or "\0" in text:
+        text = "".join([f"{_clean(name)}: {_clean(value)}\r\n" for name, value in headers])
+    return text.encode("utf-8", "replace")
+
+
+def _clean(text: str) -> str:
+    return text.replace("\r", " ").replace("\n", " ").replace("\0", " ")
+
+
+def told(request: Request) -> bytes:
+    """What the platform adds to every answer of this request: its id, and what stages told."""
+    identity = b"X-Request-Id: " + request.request_id.encode() + b"\r\n"
+    return identity if request.told is None else identity + lines(request.told)
+
+
+def whole(request: Request, response: Response, date: bytes, *, keep_alive: bool) -> bytes:
+    """A response with its whole body. HEAD gets the head alone; so do 204 and 304 (RFC 9110 §6.4.1)."""
+    body = response.body
+    status = response.status
+    has_length = status not in BODILESS
+    headers = [pair for pair in response.headers if pair[0].lower() not in _FRAMING]
+    return b"".join(
+        (
+            STATUS_LINES[status],
+            b"Server: zhiyun\r\nDate: ",
+            date,
+            b"\r\n",
+            lines(headers),
+            told(request),
+            b"Content-Length: %d\r\n" % len(body) if has_length else b"",
+            b"" if keep_alive else CLOSE,
+            b"\r\n",
+            body if has_length and request.verb != b"HEAD" else b"",
+        )
+    )
+
+
+def opening(request: Request, response: Response, date: bytes, *, framing: bytes, keep_alive: bool) -> bytes:
+    """The head of an answer whose body follows in pieces, framed as `framing` says."""
+    headers = [pair for pair in response.headers if pair[0].lower() not in _FRAMING]
+    parts = (
+        STATUS_LINES[response.status],
+        b"" if response.is_passing else b"Server: zhiyun\r\nDate: " + date + b"\r\n",
+        lines(headers),
+        told(request),
+        framing,
+        b"" if keep_alive else CLOSE,
+        b"\r\n",
+    )
+    return b"".join(parts)
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk (RFC 9112 §7.1); nothing for no data, which would end the body."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""

@@ -1,0 +1,362 @@
+"""The way of one request to an upstream and of its answer back: what is sent, sent again, passed on as it is or changed.
+
+Neighbours: `outbound` is the connection, `gateway.upstream` decides where to and whether again, `relay` frames what stages changed.
+"""
+
+import time
+from collections.abc import Awaitable
+from typing import Any
+
+from core.errors import DeadlineExceeded, NotConnected, PlatformError, Unavailable
+from gateway.http1 import answer
+from gateway.http1.head import ResponseHead
+from gateway.http1.message import Response
+from gateway.http1.outbound import DECODED, HELD, RAW, Outbound, dial
+from gateway.http1.relay import Relay
+from gateway.http1.tunnel import Tunnel
+
+PASS = 2  # of inbound, which imports exchange, which imports this module
+
+
+class Passage:
+    """Belongs to one exchange, `owner`. `attempt` counts from 1."""
+
+    def __init__(self, owner: Any) -> None:
+        self.owner = owner
+        self.request = owner.request
+        self.inbound = owner.inbound
+        self.proxy = owner.pipe.proxy
+        self.upstream: Any = None
+        self.endpoint: Any = None
+        self.outbound: Outbound | None = None
+        self.attempt = 1
+        self.sent_at = 0.0
+        self.unsent = b""  # a head that waits for its first piece of body, to go out in one write
+        self.kept: bytes | None = None  # the request body as framed, while it may have to be sent again
+        self.is_streaming = False  # the request body is passed on as it comes
+        self.relay: Relay | None = None
+        self.tunnel: Tunnel | None = None
+
+    # -- there
+
+    def start(self) -> None:
+        """Choose where to, and send. Raises PlatformError where nothing can be chosen."""
+        request, proxy = self.request, self.proxy
+        proxy.check(request)
+        upstream = self.upstream = proxy.upstream_for(request)
+        self.endpoint = upstream.choose(request, None)
+        self._send()
+        if proxy.shadow is not None:
+            proxy.shadow.copy(self.owner.engine, request)
+
+    def _send(self) -> None:
+        endpoint = self.endpoint
+        self.sent_at = time.monotonic()
+        pool = endpoint.pools.get(self.proxy.pool_key(self.upstream, self.request)) if endpoint.pools else None
+        if pool:
+            self._connected(pool.popitem()[0])
+        else:
+            self.owner.waiting = self.owner.engine.spawn(self._dial(), "dial")
+
+    async def _dial(self) -> None:
+        upstream, endpoint = self.upstream, self.endpoint
+        try:
+            outbound = await dial(endpoint, upstream, self.proxy.pool_key(upstream, self.request))
+        except NotConnected as error:
+            self.owner.waiting = None
+            self.failed("connect", error.detail)
+            return
+        self.owner.waiting = None
+        if self.owner.is_over:
+            outbound.release()
+            return
+        try:
+            self._connected(outbound)
+        except PlatformError as error:
+            self.owner.fail(error)
+        except Exception as error:  # noqa: BLE001  # the listener: what a template of a route made of a request
+            self.owner.crash(error)
+
+    def _connected(self, outbound: Outbound) -> None:
+        request = self.request
+        self.outbound = outbound
+        outbound.begin(self, request.verb)
+        head = self.proxy.head(request, self.endpoint, self.upstream, self.inbound.forwarded)
+        body = request.content if request.content is not None else self.kept
+        if body is not None:
+            outbound.transport.write(head + body)
+        elif self.owner.has_body_left:
+            self.unsent = head
+            self.is_streaming = True
+            self.owner.max_body = self.owner.pipe.max_body_bytes
+            self.inbound.take_body(PASS)
+            if self.unsent and self.outbound is outbound:
+                self.unsent = b""
+                outbound.transport.write(head)
+        else:
+            outbound.transport.write(head)
+
+    def body_piece(self, data: bytes, *, is_last: bool) -> None:
+        """A piece of the request's body, sent on as it is framed."""
+        outbound = self.outbound
+        if outbound is None:
+            return
+        self.kept = None
+        if self.unsent:
+            if is_last and len(data) <= self.upstream.declared.retries.keep_body_bytes:
+                self.kept = data
+            data, self.unsent = self.unsent + data, b""
+        outbound.transport.write(data)
+
+    def _may_repeat(self, failure: str) -> bool:
+        """Whether the request can be sent once more: its body is still there, and the upstream's rules and budget allow it."""
+        request = self.request
+        has_body = not self.is_streaming or self.kept is not None or request.content is not None
+        if self.owner.is_answered or not has_body:
+            return False
+        return bool(self.upstream.may_retry(request, self.endpoint, self.attempt, failure))
+
+    def _repeat(self) -> None:
+        self.attempt += 1
+        failed, self.endpoint = self.endpoint, None
+        try:
+            self.endpoint = self.upstream.choose(self.request, failed)
+            self._send()
+        except PlatformError as error:
+            self.owner.fail(error)
+
+    def failed(self, failure: str, detail: str) -> None:
+        """Nothing more comes from this connection; `failure` as `UpstreamState.may_retry` names them, or `malformed`."""
+        owner = self.owner
+        if owner.is_over:
+            return
+        self.outbound = None
+        if self.tunnel is not None:
+            self.end_tunnel()
+            return
+        may_repeat = self._may_repeat(failure)
+        outcome = "refused" if failure == "connect" else "failed"
+        self.upstream.finished(self.endpoint, time.monotonic() - self.sent_at, outcome)
+        if may_repeat:
+            self._repeat()
+            return
+        self.endpoint = None
+        code = "upstream_malformed" if failure == "malformed" else "upstream_failed"
+        owner.fail(Unavailable(f"the system behind route {owner.pipe.name} failed: {detail}", code=code))
+
+    def timed_out(self) -> None:
+        """No answer came in time."""
+        owner = self.owner
+        self.drop("failed")
+        text = f"route {owner.pipe.name} gave no answer within {owner.pipe.timeout_s:g} s"
+        owner.fail(DeadlineExceeded(text, code="upstream_timeout"))
+
+    # -- and back
+
+    def interim(self, head: ResponseHead) -> None:
+        """A 1xx answer (RFC 9110 §15.2): 100 is our own business, others go on to clients that understand them."""
+        if head.status != 100 and self.request.minor == 1 and not self.owner.is_answered:
+            self.inbound.transport.write(head.status_line + head.forward + b"\r\n")
+
+    def answer_begins(self, head: ResponseHead) -> int:
+        """The upstream's head has come: RAW, DECODED or HELD. What is written of it waits for the first piece of the body."""
+        request, owner = self.request, self.owner
+        status, length = head.status, head.body_length
+        if status in self.upstream.retried and self._may_repeat(f"status:{status}"):
+            self._drop_connection()
+            self.upstream.finished(self.endpoint, time.monotonic() - self.sent_at, "failed")
+            self._repeat()
+            return HELD
+        request.status = status
+        request.upstream = self.endpoint.url
+        if self.inbound.state == 1:  # its BODY: the answer came before the request was whole
+            self.inbound.keep_alive = False
+        if owner.pipe.sees_answers or length == -2 or (length == -1 and request.minor == 0):
+            response = Response(status, _pairs(head.forward))
+            response.is_passing = True
+            return self._changed(response, length)
+        self.unsent = b"".join(
+            (
+                head.status_line,
+                head.forward,
+                answer.told(request),
+                answer.CHUNKED if length == -1 else b"",
+                b"\r\n" if self.inbound.keep_alive else b"Connection: close\r\n\r\n",
+            )
+        )
+        return RAW
+
+    def _changed(self, response: Response, length: int) -> int:
+        """An answer that stages want to see, or that has to be framed anew."""
+        owner = self.owner
+        relay = self.relay = Relay(length, self.request)
+        try:
+            limits = [stage.collects(self.request, response) for stage in owner.pipe.answers if stage is not None]
+            relay.limit = max(limits, default=0)
+            if relay.limit > 0:
+                relay.response = response
+                response.is_passing = False
+                return DECODED
+            return self._pass_on(response, len(owner.pipe.answers))
+        except PlatformError as error:
+            owner.fail(error)
+        except Exception as error:  # noqa: BLE001  # the listener, as in exchange
+            owner.crash(error)
+        return HELD
+
+    def _pass_on(self, response: Response, below: int) -> int:
+        """Ask the stages below that number, then begin to write a body that passes."""
+        owner = self.owner
+        answers = owner.pipe.answers
+        while below:
+            below -= 1
+            stage = answers[below]
+            changed = None if stage is None else stage.on_response(self.request, response)
+            if changed is None:
+                continue
+            if not isinstance(changed, Response):
+                owner.waiting = owner.engine.spawn(self._pass_on_later(changed, response, below), "stage")
+                return HELD
+            if not changed.is_passing:  # another answer in its place
+                self.drop("ok")
+                owner.answer(changed, below)
+                return HELD
+            response = changed
+        relay = self.relay
+        assert relay is not None
+        framing = relay.open(response)
+        if relay.closes:
+            self.inbound.keep_alive = False
+        self.request.status = response.status
+        self.unsent = answer.opening(self.request, response, b"", framing=framing, keep_alive=self.inbound.keep_alive)
+        return DECODED
+
+    async def _pass_on_later(self, changed: Awaitable[Response | None], response: Response, below: int) -> None:
+        owner = self.owner
+        try:
+            response = await changed or response
+            owner.waiting = None
+            if owner.is_over:
+                return
+            if not response.is_passing:
+                self.drop("ok")
+                owner.answer(response, below)
+            elif self._pass_on(response, below) == DECODED and self.outbound is not None:
+                self.outbound.go_on()
+        except PlatformError as error:
+            owner.fail(error)
+        except Exception as error:  # noqa: BLE001  # the listener, as in exchange
+            owner.crash(error)
+
+    def answer_piece(self, data: bytes, *, is_last: bool) -> None:
+        """Some of the upstream's body, as `answer_begins` wanted it."""
+        relay = self.relay
+        if relay is not None:
+            if relay.response is not None:
+                self._collected(relay, data, is_last=is_last)
+                return
+            data = relay.encoded(data, is_last=is_last)
+        owner = self.owner
+        unsent = self.unsent
+        if unsent:
+            owner.is_answered = True
+            self.unsent = b""
+            self.inbound.transport.write(unsent + data if data else unsent)
+        elif data:
+            self.inbound.transport.write(data)
+        self.request.sent_bytes += len(data)
+        if is_last:
+            self._release()
+            owner.end()
+            self.inbound.finished()
+        else:
+            self.inbound.deadline = time.monotonic() + owner.engine.patience.write_s
+
+    def _collected(self, relay: Relay, data: bytes, *, is_last: bool) -> None:
+        owner = self.owner
+        if not relay.collect(data):
+            text = f"the answer of route {owner.pipe.name} is larger than the {relay.limit} bytes that can be worked on"
+            self.drop("ok")
+            owner.fail(Unavailable(text, code="answer_too_large"))
+        elif is_last:
+            response = relay.response
+            assert response is not None
+            response.body = relay.body()
+            self._release()
+            owner.answer(response, len(owner.pipe.answers))
+
+    def _release(self) -> None:
+        """The answer is whole: the connection serves others, unless the request was not."""
+        outbound, endpoint = self.outbound, self.endpoint
+        self.outbound = self.endpoint = None
+        if outbound is not None:
+            outbound.drop() if self.is_streaming and self.owner.has_body_left else outbound.release()
+            outcome = "failed" if self.request.status in self.upstream.retried else "ok"
+            self.upstream.finished(endpoint, time.monotonic() - self.sent_at, outcome)
+
+    def _drop_connection(self) -> None:
+        outbound, self.outbound = self.outbound, None
+        if outbound is not None:
+            outbound.drop()
+
+    def drop(self, outcome: str) -> None:
+        """Let go of an upstream that has not finished. Does nothing where there is none."""
+        endpoint, self.endpoint = self.endpoint, None
+        self._drop_connection()
+        if endpoint is not None:
+            self.upstream.finished(endpoint, time.monotonic() - self.sent_at, outcome)
+
+    # -- back-pressure
+
+    def flow(self, *, is_slow: bool) -> None:
+        """The upstream is slow to take the body, or ready again: so is the client read."""
+        self.inbound.pause() if is_slow else self.inbound.resume()
+
+    # -- tunnels
+
+    def switched(self, head: ResponseHead, rest: bytes) -> None:
+        """101: from here on bytes go through (RFC 9110 §7.8)."""
+        request, proxy = self.request, self.proxy
+        request.status = 101
+        request.upstream = self.endpoint.url
+        self.owner.is_answered = True
+        upgrade = b"Connection: Upgrade\r\nUpgrade: " + request.upgrade + b"\r\n\r\n"
+        self.inbound.transport.write(head.status_line + head.forward + answer.told(request) + upgrade)
+        self.tunnel = Tunnel(proxy.idle_s, proxy.max_message_bytes)
+        self.inbound.open_tunnel(self)
+        if rest:
+            self.tunnelled(rest, is_client=False)
+
+    def tunnelled(self, data: bytes, *, is_client: bool) -> None:
+        """Bytes of a tunnel from one side to the other, as far as they keep to its limits."""
+        tunnel, request, outbound = self.tunnel, self.request, self.outbound
+        if tunnel is None or outbound is None:
+            return
+        self.inbound.deadline = time.monotonic() + tunnel.idle_s
+        if not tunnel.passes(data, is_client=is_client):
+            request.error_code = "message_refused"
+            self.inbound.transport.write(tunnel.farewell)
+            self.end_tunnel()
+        elif is_client:
+            request.received_bytes += len(data)
+            outbound.transport.write(data)
+        else:
+            request.sent_bytes += len(data)
+            self.inbound.transport.write(data)
+
+    def end_tunnel(self) -> None:
+        """One side has closed, was idle for too long or is not allowed any more."""
+        self.tunnel = None
+        self.drop("ok")
+        self.owner.end()
+        self.inbound.finished()
+
+
+def _pairs(block: bytes) -> list[tuple[str, str]]:
+    """Header lines that a scanner has found right, as name and value."""
+    found = []
+    for line in block.split(b"\r\n"):
+        name, colon, value = line.partition(b":")
+        if colon:
+            found.append((name.decode("ascii"), value.strip(b" \t").decode("utf-8", "replace")))
+    return found

@@ -1,0 +1,1 @@
+"""Upstreams: which endpoint answers, and what its failures mean. Decisions only; connections are gateway.http1's."""

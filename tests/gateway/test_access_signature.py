@@ -1,0 +1,439 @@
+"""RFC 9421 signatures as a means: what passes, what is refused and with which code; held against a library of somebody else."""
+
+import warnings
+from collections.abc import Awaitable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePrivateKey, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256, SHA512
+from http_message_signatures import HTTPMessageSigner, HTTPMessageVerifier, HTTPSignatureKeyResolver, algorithms
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cache.replays_memory import MemoryReplays
+from config.model import Device
+from core.errors import Unauthenticated, Unavailable
+from gateway.access.jwk import packed
+from gateway.access.signature import SignatureMeans
+from gateway.http1.message import Request, made_request
+from gateway.identity import Identity
+from tests.gateway import rfc9421
+from tests.gateway.signing import (
+    COVERED,
+    ENDED_SECRET,
+    KEY,
+    NOW,
+    OLD_SECRET,
+    SECRET,
+    digest,
+    hmac_with,
+    request_from,
+    signed_request,
+    snapshot,
+)
+
+URL = "https://gateway/v1/customers?limit=2"
+SHOP = Identity("shop", KEY, means="signature")
+
+
+def means(devices: Mapping[str, Device] | None = None, now: float = NOW) -> SignatureMeans:
+    return SignatureMeans(snapshot(devices), MemoryReplays(), lambda: now)
+
+
+def identified(request: Request, by: SignatureMeans | None = None) -> Identity:
+    answer = (by or means()).identify(request)
+    assert isinstance(answer, Identity)
+    return answer
+
+
+def code_of(request: Request, by: SignatureMeans | None = None) -> str:
+    with pytest.raises(Unauthenticated) as refused:
+        (by or means()).identify(request)
+    for secret in (SECRET, OLD_SECRET, ENDED_SECRET):
+        assert secret not in refused.value.detail
+    return refused.value.specific_code
+
+
+def changed(request: Request, **fields: str | None) -> Request:
+    """The request with other header fields; None takes one away."""
+    headers = {name: value for name, value in request.headers.items() if name != "host"}
+    given = {name.replace("_", "-"): value for name, value in fields.items()}
+    merged = {name: value for name, value in (headers | given).items() if value is not None}
+    made = made_request(
+        request.method, request.target.decode(), headers={"host": request.host.decode()} | merged, body=request.content or b""
+    )
+    made.scheme = request.scheme
+    return made
+
+
+class TestAnAppSignsWithItsSecret:
+    def test_a_request_without_a_body(self) -> None:
+        assert identified(signed_request()) == SHOP
+
+    @pytest.mark.parametrize("algorithm", ["sha-256", "sha-512"])
+    def test_a_request_with_a_body(self, algorithm: str) -> None:
+        body = b'{"name": "x"}'
+        assert identified(signed_request("POST", URL, body=body, headers={"content-digest": digest(body, algorithm)})) == SHOP
+
+    @pytest.mark.parametrize(
+        "covered", [("@method", "@target-uri"), ("@method", "@authority", "@request-target"), ("date", *COVERED)]
+    )
+    def test_other_coverage_that_is_enough(self, covered: tuple[str, ...]) -> None:
+        assert identified(signed_request(headers={"date": "today"}, covered=covered)) == SHOP
+
+    def test_the_query_needs_no_coverage_where_there_is_none(self) -> None:
+        assert identified(signed_request(url="https://gateway/v1/customers", covered=("@method", "@authority", "@path"))) == SHOP
+
+    def test_either_secret_during_an_overlap_and_none_that_has_ended(self) -> None:
+        assert identified(signed_request(sign=hmac_with(OLD_SECRET))) == SHOP
+        assert code_of(signed_request(sign=hmac_with(ENDED_SECRET))) == "signature_invalid"
+        late = means(now=NOW + 1_000)
+        assert code_of(signed_request(sign=hmac_with(OLD_SECRET), created=int(NOW + 1_000)), late) == "signature_invalid"
+        assert identified(signed_request(created=int(NOW + 1_000)), late) == SHOP
+
+    def test_a_proxy_s_key_signs_for_no_app(self) -> None:
+        assert code_of(signed_request(keyid="pk_partner")) == "signature_invalid"
+
+    def test_among_several_signatures_ours_is_found(self) -> None:
+        ours = signed_request()
+        foreign = '("date");created=1;keyid="somebody"'
+        mixed = changed(
+            ours,
+            signature_input=f"theirs={foreign}, {ours.headers['signature-input']}",
+            signature=f"theirs=:AAAA:, {ours.headers['signature']}",
+        )
+        assert identified(mixed) == SHOP
+
+    def test_signature_input_in_other_clothes_has_the_same_canonical_form(self) -> None:
+        ours = signed_request()
+        spaced = ours.headers["signature-input"].replace('" "', '"   "').replace("(", "(  ").replace(";", ";  ")
+        assert identified(changed(ours, signature_input=spaced)) == SHOP
+
+
+class TestWhatIsAsked:
+    def test_of_a_request(self) -> None:
+        used = means()
+        assert used.is_used(signed_request())
+        assert used.is_used(made_request("GET", "/", headers={"signature": "a=:AA==:"}))
+        assert not used.is_used(made_request("GET", "/", headers={"authorization": "Bearer x"}))
+        assert used.needs_body(made_request("POST", "/", body=b"x"))
+        assert not used.needs_body(made_request("GET", "/"))
+        chunked = made_request("POST", "/")
+        chunked.body_length = -1
+        assert used.needs_body(chunked)
+
+    def test_a_body_that_was_not_read_is_never_believed(self) -> None:
+        request = signed_request("POST", URL, body=b"x")
+        request.content = None
+        with pytest.raises(RuntimeError):
+            means().identify(request)
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("parameters", "code"),
+        [
+            (f';keyid="{KEY}";nonce="n"', "signature_malformed"),
+            (f';created=1.5;keyid="{KEY}";nonce="n"', "signature_malformed"),
+            (f';created="{NOW:.0f}";keyid="{KEY}";nonce="n"', "signature_malformed"),
+            (f';created;keyid="{KEY}";nonce="n"', "signature_malformed"),
+            (f';created={NOW:.0f};keyid={KEY};nonce="n"', "signature_malformed"),
+            (f';created={NOW:.0f};keyid="{KEY}"', "signature_malformed"),
+            (f';created={NOW:.0f};keyid="{KEY}";nonce=""', "signature_malformed"),
+            (f';created={NOW:.0f};keyid="{KEY}";nonce=n', "signature_malformed"),
+            (f';created={NOW:.0f};keyid="{KEY}";nonce="{"n" * 129}"', "signature_malformed"),
+            (f';created={NOW:.0f};keyid="{KEY}";nonce="n";nonce="m"', "signature_malformed"),
+            (f';created={NOW:.0f};keyid="{KEY}";nonce="n";expires="never"', "signature_malformed"),
+            (f';created={NOW:.0f};keyid="{KEY}";nonce="n";alg=1', "signature_invalid"),
+            (f';created={NOW:.0f};keyid="{KEY}";nonce="n";alg="ed25519"', "signature_invalid"),
+            (f';created={NOW:.0f};keyid="{KEY}";nonce="n";tag="another-use"', "signature_invalid"),
+            (f';created={NOW:.0f};keyid="ak_unknown";nonce="n"', "signature_invalid"),
+            (f';created={NOW:.0f};nonce="n"', "signature_invalid"),
+            (f';created={NOW - 301:.0f};keyid="{KEY}";nonce="n"', "signature_expired"),
+            (f';created={NOW + 301:.0f};keyid="{KEY}";nonce="n"', "signature_expired"),
+            (f';created={NOW:.0f};keyid="{KEY}";nonce="n";expires={NOW:.0f}', "signature_expired"),
+        ],
+    )
+    def test_of_parameters(self, parameters: str, code: str) -> None:
+        assert code_of(signed_request(parameters=parameters)) == code
+
+    @pytest.mark.parametrize(
+        "parameters",
+        [
+            f';created={NOW - 300:.0f};keyid="{KEY}";nonce="n"',
+            f';created={NOW + 300:.0f};keyid="{KEY}";nonce="n"',
+            f';created={NOW:.0f};keyid="{KEY}";nonce="n";expires={NOW + 1:.0f};alg="hmac-sha256";tag="zhiyun";ours=?0',
+        ],
+    )
+    def test_of_none_of_these(self, parameters: str) -> None:
+        assert identified(signed_request(parameters=parameters)) == SHOP
+
+    @pytest.mark.parametrize(
+        ("covered", "lacks"),
+        [
+            ((), "@method"),
+            (("@authority", "@path", "@query"), "@method"),
+            (("@method", "@path", "@query"), "@authority"),
+            (("@method", "@authority", "@query"), "@path"),
+            (("@method", "@authority", "@path"), "@query"),
+            (("@method", "@request-target"), "@authority"),
+        ],
+    )
+    def test_of_too_little_coverage(self, covered: tuple[str, ...], lacks: str) -> None:
+        with pytest.raises(Unauthenticated, match=lacks) as refused:
+            means().identify(signed_request(covered=covered))
+        assert refused.value.specific_code == "signature_incomplete"
+
+    def test_of_a_body_that_is_not_covered(self) -> None:
+        request = signed_request("POST", URL, body=b"x", covered=("@method", "@target-uri"))
+        assert code_of(request) == "signature_incomplete"
+
+    @pytest.mark.parametrize(
+        "field", [digest(b"y"), "sha-256=:AA==:", "md5=:AA==:", "sha-256=AA==", "", f"{digest(b'x')}, sha-512=:AA==:"]
+    )
+    def test_of_a_digest_that_is_not_the_body_s(self, field: str) -> None:
+        request = signed_request(
+            "POST", URL, body=b"x", headers={"content-digest": field}, covered=("@method", "@target-uri", "content-digest")
+        )
+        assert code_of(request) == "digest_mismatch"
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"signature": None},
+            {"signature_input": None},
+            {"signature": "other=:AAAA:"},
+            {"signature": "sig1=AAAA"},
+            {"signature": "sig1=:A:"},
+            {"signature": "sig1=:AAAA:, sig1=:AAAA:"},
+            {"signature": "sig1=(:AAAA:)"},
+            {"signature_input": "sig1"},
+            {"signature_input": "sig1=("},
+            {"signature_input": f'sig1=("a");keyid="{KEY}"; '},
+            {"signature_input": ", ".join(f'sig{number}=();keyid="k"' for number in range(5))},
+            {"signature_input": "sig1=" + "(" * 4000},
+            {"signature_input": "sig1=(" + " ".join(f'"f{number}"' for number in range(33)) + ")"},
+            {"signature_input": "a" * 9000},
+        ],
+    )
+    def test_of_what_is_malformed(self, fields: dict[str, str | None]) -> None:
+        assert code_of(changed(signed_request(), **fields)) == "signature_malformed"
+
+    def test_of_the_rfc_s_examples_which_cover_too_little(self) -> None:
+        for example in (rfc9421.B21, rfc9421.B22, rfc9421.B23, rfc9421.B25, rfc9421.B26):
+            head = (
+                rfc9421.TEST_REQUEST[:-2]
+                + f"Signature-Input: s={example.input}\r\nSignature: s=:{example.signature}:\r\n\r\n".encode()
+            )
+            assert (
+                code_of(request_from(head, rfc9421.BODY), means({"x": Device(app="shop", key=rfc9421.RSA_PSS)}))
+                == "signature_invalid"
+            )
+
+
+class TestReplays:
+    def test_a_request_comes_once(self) -> None:
+        once = means()
+        assert identified(signed_request(), once) == SHOP
+        assert code_of(signed_request(), once) == "replayed"
+        assert identified(signed_request(nonce="n-2"), once) == SHOP
+
+    def test_a_refused_signature_uses_up_no_nonce(self) -> None:
+        once = means()
+        assert code_of(signed_request(sign=hmac_with("wrong")), once) == "signature_invalid"
+        assert identified(signed_request(), once) == SHOP
+
+    def test_it_is_remembered_for_as_long_as_it_would_be_accepted(self) -> None:
+        clock = [NOW]
+        once = SignatureMeans(snapshot(), MemoryReplays(clock=lambda: clock[0]), lambda: clock[0])
+        assert identified(signed_request(created=int(NOW) + 300), once) == SHOP
+        for later_s in (1, 300, 599, 600):
+            clock[0] = NOW + later_s
+            assert code_of(signed_request(created=int(NOW) + 300), once) == "replayed"
+        clock[0] = NOW + 601
+        assert code_of(signed_request(created=int(NOW) + 300), once) == "signature_expired"
+
+    async def test_a_store_that_answers_later_is_waited_for(self) -> None:
+        answers = [True, False]
+
+        class Later:
+            async def is_new(self, key: str, ttl_s: float) -> bool:
+                if not answers:
+                    raise Unavailable("down")
+                return answers.pop(0)
+
+        later = SignatureMeans(snapshot(), Later(), lambda: NOW)
+        outcomes: list[Any] = []
+        for _ in range(3):
+            waiting = later.identify(signed_request())
+            assert isinstance(waiting, Awaitable)
+            try:
+                outcomes.append(await waiting)
+            except (Unauthenticated, Unavailable) as error:
+                outcomes.append(error.specific_code)
+        assert outcomes == [SHOP, "replayed", "unavailable"]  # never 401 because a store is down
+
+
+def _rsa_jwk(private: rsa.RSAPrivateKey, **more: str) -> dict[str, str]:
+    numbers = private.public_key().public_numbers()
+    n, e = (packed(number.to_bytes((number.bit_length() + 7) // 8, "big")).decode() for number in (numbers.n, numbers.e))
+    return {"kty": "RSA", "n": n, "e": e, **more}
+
+
+def _p256_jwk(private: EllipticCurvePrivateKey) -> dict[str, str]:
+    numbers = private.public_key().public_numbers()
+    x, y = (packed(number.to_bytes(32, "big")).decode() for number in (numbers.x, numbers.y))
+    return {"kty": "EC", "crv": "P-256", "x": x, "y": y}
+
+
+def _raw(private: EllipticCurvePrivateKey, base: bytes) -> bytes:
+    return b"".join(number.to_bytes(32, "big") for number in decode_dss_signature(private.sign(base, ECDSA(SHA256()))))
+
+
+RSA, P256, ED25519 = rsa.generate_private_key(65537, 2048), generate_private_key(SECP256R1()), Ed25519PrivateKey.generate()
+ED25519_JWK = {"kty": "OKP", "crv": "Ed25519", "x": packed(ED25519.public_key().public_bytes_raw()).decode()}
+DEVICES = {
+    "ed": Device(app="shop", key=ED25519_JWK),
+    "ec": Device(app="shop", key=_p256_jwk(P256)),
+    "pss": Device(app="shop", key=_rsa_jwk(RSA)),
+    "v15": Device(app="shop", key=_rsa_jwk(RSA, alg="RS256")),
+    "off": Device(app="shop", key=ED25519_JWK, enabled=False),
+    "bad": Device(app="shop", key={"kty": "OKP", "crv": "Ed25519", "x": "AA"}),
+    "weak": Device(app="shop", key=_rsa_jwk(rsa.generate_private_key(65537, 1024))),
+    "secret": Device(app="shop", key={"kty": "oct", "k": packed(SECRET.encode()).decode()}),
+}
+SIGN = {
+    "ed25519": ED25519.sign,
+    "ecdsa-p256-sha256": lambda base: _raw(P256, base),
+    "rsa-pss-sha512": lambda base: RSA.sign(base, PSS(MGF1(SHA512()), 64), SHA512()),
+    "rsa-v1_5-sha256": lambda base: RSA.sign(base, PKCS1v15(), SHA256()),
+    "hmac-sha256": hmac_with(SECRET),
+}
+ALGORITHM_OF = {"ed": "ed25519", "ec": "ecdsa-p256-sha256", "pss": "rsa-pss-sha512", "v15": "rsa-v1_5-sha256"}
+
+
+class TestADeviceSignsWithItsKey:
+    @pytest.mark.parametrize("name", ALGORITHM_OF)
+    @pytest.mark.parametrize("algorithm", SIGN)
+    def test_with_the_algorithm_of_its_key_and_no_other(self, name: str, algorithm: str) -> None:
+        request = signed_request(keyid=f"device:{name}", sign=SIGN[algorithm])
+        if algorithm == ALGORITHM_OF[name]:
+            assert identified(request, means(DEVICES)) == Identity("shop", f"device:{name}", means="signature", device=name)
+        else:
+            assert code_of(request, means(DEVICES)) == "signature_invalid"
+
+    def test_an_algorithm_that_it_names_must_be_its_key_s(self) -> None:
+        parameters = f';created={NOW:.0f};keyid="device:pss";nonce="n";alg="rsa-v1_5-sha256"'
+        assert code_of(signed_request(parameters=parameters, sign=SIGN["rsa-pss-sha512"]), means(DEVICES)) == "signature_invalid"
+
+    @pytest.mark.parametrize("name", ["off", "bad", "weak", "secret", "unknown"])
+    def test_not_when_it_is_switched_off_or_has_no_good_key(self, name: str) -> None:
+        for sign in SIGN.values():
+            assert code_of(signed_request(keyid=f"device:{name}", sign=sign), means(DEVICES)) == "signature_invalid"
+
+
+class _Resolver(HTTPSignatureKeyResolver):
+    def resolve_public_key(self, key_id: str) -> Any:
+        return SECRET.encode() if key_id == KEY else ED25519.public_key()
+
+    def resolve_private_key(self, key_id: str) -> Any:
+        return SECRET.encode() if key_id == KEY else ED25519
+
+
+class _Message:
+    def __init__(self, method: str, url: str, headers: dict[str, str]) -> None:
+        self.method, self.url, self.headers = method, url, headers
+
+
+class TestAgainstAnotherImplementation:
+    """http-message-signatures, which nobody here wrote: it signs and we verify, and the reverse."""
+
+    @pytest.mark.parametrize(
+        ("keyid", "algorithm"), [(KEY, algorithms.HMAC_SHA256), ("device:ed", algorithms.ED25519)], ids=["hmac", "ed25519"]
+    )
+    @pytest.mark.parametrize(
+        ("method", "url", "covered", "body"),
+        [
+            ("GET", "https://gateway/v1/a?x=1&y=%20", ("@method", "@authority", "@path", "@query"), None),
+            ("GET", "https://gateway:8443/v1/a", ("@method", "@target-uri", "accept"), None),
+            ("POST", "http://gateway/v1/a?q=%E5%8F%B7", ("@method", "@target-uri", "content-type"), b'{"a": 1}'),
+            (
+                "PUT",
+                "http://gateway/v1/a?q=1&p=a+b",
+                ("@method", "@scheme", "@authority", "@request-target", '"@query-param";name="p"'),
+                b"x",
+            ),
+        ],
+    )
+    def test_it_signs_and_we_verify(
+        self, keyid: str, algorithm: Any, method: str, url: str, covered: tuple[str, ...], body: bytes | None
+    ) -> None:
+        message = _Message(method, url, {"Host": url.split("/")[2], "Accept": "*/*", "Content-Type": "application/json"})
+        signer = HTTPMessageSigner(signature_algorithm=algorithm, key_resolver=_Resolver())
+        created = datetime.fromtimestamp(NOW, UTC)
+        signer.sign(message, key_id=keyid, created=created, nonce="n", covered_component_ids=covered, body=body)
+        request = made_request(method, url[url.index("/v1") :], headers=message.headers, body=body or b"")
+        request.scheme = url.split(":")[0]
+        assert identified(request, means(DEVICES)).app == "shop"
+        request.verb = b"DELETE"
+        assert code_of(request, means(DEVICES)) == "signature_invalid"
+
+    @pytest.mark.parametrize(("keyid", "name"), [(KEY, "hmac-sha256"), ("device:ed", "ed25519")])
+    def test_what_we_verify_it_verifies(self, keyid: str, name: str) -> None:
+        algorithm = {"hmac-sha256": algorithms.HMAC_SHA256, "ed25519": algorithms.ED25519}[name]
+        body = b'{"a": 1}'
+        request = signed_request(
+            "POST", URL, body=body, keyid=keyid, sign=SIGN[name], headers={"accept": "*/*"}, covered=(*COVERED, "content-digest")
+        )
+        assert identified(request, means(DEVICES)).app == "shop"
+        verifier = HTTPMessageVerifier(signature_algorithm=algorithm, key_resolver=_Resolver())
+        verifier.max_clock_skew = timedelta(days=36_500)  # its clock can't be set
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = verifier.verify(_Message("POST", URL, dict(request.headers)), max_age=None, body=body)
+        assert [each.label for each in found] == ["sig1"]
+
+
+BODY = b'{"name": "x", "n": 1}'
+MUTABLE = st.sampled_from(["verb", "target", "host", "content", "date", "content-digest", "signature", "signature-input"])
+
+
+class TestFuzz:
+    @settings(max_examples=300, deadline=None)
+    @given(part=MUTABLE, at=st.integers(0, 400), byte=st.integers(0x21, 0x7E), how=st.sampled_from(["set", "insert", "delete"]))
+    def test_no_changed_request_passes(self, part: str, at: int, byte: int, how: str) -> None:
+        request = signed_request(
+            "POST", URL, body=BODY, headers={"date": "Tue, 20 Apr 2021 02:07:55 GMT"}, covered=("date", *COVERED, "content-digest")
+        )
+        is_attribute = hasattr(request, part)
+        before = getattr(request, part) if is_attribute else request.headers[part]
+        raw = before.encode() if isinstance(before, str) else before
+        at %= len(raw)
+        after = raw[:at] + (b"" if how == "delete" else bytes([byte])) + raw[at if how == "insert" else at + 1 :]
+        if after == raw or (part == "host" and after.lower() == raw.lower()):
+            return
+        if is_attribute:
+            setattr(request, part, after.decode() if isinstance(before, str) else after)
+        else:
+            request = changed(request, **{part.replace("-", "_"): after.decode()})
+        with pytest.raises(Unauthenticated):
+            means().identify(request)
+
+    @settings(max_examples=300, deadline=None)
+    @given(
+        input_=st.one_of(
+            st.text(max_size=60), st.from_regex(r'\A[a-z]{1,3}=\([ "@a-z;=]{0,20}\)(;[a-z]{1,7}=?["0-9:?a-z]{0,9}){0,4}\Z')
+        ),
+        signature=st.one_of(st.text(max_size=40), st.from_regex(r"\A[a-z]{1,3}=:[A-Za-z0-9+/=]{0,12}:\Z")),
+    )
+    def test_whatever_comes_is_refused_in_good_order(self, input_: str, signature: str) -> None:
+        request = made_request("GET", "/")
+        request._headers = {"host": "gateway", "signature-input": input_, "signature": signature}
+        with pytest.raises(Unauthenticated):
+            means().identify(request)

@@ -1,0 +1,141 @@
+"""Turns the hot modules of gateway/http1 into extension modules under build/compiled; says in one line which build is in use.
+
+Without a C compiler the sources are used as they are. `--require` makes that a failure (the image, the tests).
+"""
+
+import argparse
+import fcntl
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # run as a file by the installer
+
+from gateway.http1 import fingerprint  # noqa: E402
+
+MODULES = ("_scanner.pyx", "message.py", "target.py", "head.py", "chunked.py")
+"""What is compiled, of gateway/http1. A module is typed by the .pxd beside it."""
+
+SOURCES = ROOT / "gateway" / "http1"
+TARGET = ROOT / "build" / "compiled" / "gateway" / "http1"
+# Annotations are for mypy; C types come from the .pxd files alone, so that no int of Python's is cut to 32 bits by accident.
+_CYTHON = ("-3", "-X", "annotation_typing=False", "-X", "binding=True", "-Werror")
+_C_FLAGS = ("-O2", "-fPIC", "-fwrapv", "-fno-strict-aliasing", "-DNDEBUG", "-w", "-s")
+_LIMIT_S = 300
+
+
+class Unable(Exception):
+    """Why nothing can be compiled here, in words that end the sentence "pure Python (…)"."""
+
+
+def compiler() -> list[str]:
+    """The command that compiles and links an extension module, without its files."""
+    named = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    program = next((path for path in map(shutil.which, (named[0], "cc", "gcc", "clang")) if path), None)
+    if program is None:
+        raise Unable("no C compiler found")
+    include = sysconfig.get_paths()["include"]
+    if not (Path(include) / "Python.h").exists():
+        raise Unable("Python's C headers are missing; on Debian: apt-get install python3-dev")
+    linking = shlex.split(sysconfig.get_config_var("LDSHARED") or "cc -shared")[1:]
+    return [program, *linking, *_C_FLAGS, f"-I{include}"]
+
+
+def is_current() -> bool:
+    return _text(TARGET / "fingerprint") == fingerprint() and _text(TARGET / "recipe") == _recipe()
+
+
+def build() -> bool:
+    """Compile what is not current, if anything. Raises Unable."""
+    if is_current():
+        return False
+    command = compiler()
+    with _alone():
+        if is_current():
+            return False
+        shutil.rmtree(TARGET, ignore_errors=True)
+        TARGET.mkdir(parents=True)
+        with ThreadPoolExecutor(max_workers=2) as threads:
+            list(threads.map(lambda name: _compile(name, command), MODULES))
+        (TARGET / "made-by").write_text(f"Cython {version('Cython')}, {_compiler_name(command[0])}", encoding="ascii")
+        (TARGET / "recipe").write_text(_recipe(), encoding="ascii")
+        # Last and at once: what is half made is never used.
+        (TARGET / "fingerprint.new").write_text(fingerprint(), encoding="ascii")
+        (TARGET / "fingerprint.new").replace(TARGET / "fingerprint")
+    return True
+
+
+def _compile(name: str, command: list[str]) -> None:
+    stem = Path(name).stem
+    source = TARGET / f"{stem}.c"
+    _run([sys.executable, "-m", "cython", *_CYTHON, f"gateway/http1/{name}", "-o", str(source)], name)
+    _run([*command, str(source), "-o", str(TARGET / f"{stem}{EXTENSION_SUFFIXES[0]}")], name)
+    source.unlink()
+
+
+def _run(command: list[str], name: str) -> None:
+    try:
+        finished = subprocess.run(  # noqa: S603
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LIMIT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unable(f"{name} did not compile: {error}") from error
+    if finished.returncode:
+        print((finished.stdout + finished.stderr)[-4000:], file=sys.stderr)
+        raise Unable(f"{name} did not compile")
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Two at once (tests in two processes, two installs) would write the same files."""
+    TARGET.parent.mkdir(parents=True, exist_ok=True)
+    with (TARGET.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _recipe() -> str:
+    """Of this file and the compiler of Python; the sources have their own fingerprint."""
+    return hashlib.sha256(Path(__file__).read_bytes() + version("Cython").encode()).hexdigest()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _compiler_name(program: str) -> str:
+    told = subprocess.run([program, "-dumpversion"], capture_output=True, text=True, check=False)  # noqa: S603
+    return f"{Path(program).name} {told.stdout.strip()}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="tools/compile.py", description=__doc__)
+    parser.add_argument("--require", action="store_true", help="fail where nothing can be compiled")
+    parser.add_argument("--quiet", action="store_true", help="say nothing where nothing was to be done")
+    options = parser.parse_args(arguments)
+    try:
+        has_compiled = build()
+    except Unable as reason:
+        print(f"make install: hot path: pure Python ({reason})")
+        return 1 if options.require else 0
+    if has_compiled or not options.quiet:
+        print(f"make install: hot path: compiled ({_text(TARGET / 'made-by')})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
