@@ -16,32 +16,16 @@ from gateway.stage import Request
 if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
-_HEX = b"0123456789abcdef"
-_LENGTH = 55  # 00-<32>-<16>-<2>
 _POOL_BYTES = 8192
 _PATH_CHARACTERS = 1024
-_PARENT = "trace.parent"
 _SAMPLED = frozenset(b"13579bdf")
-
-
-def valid_trace(value: bytes) -> bytes:
-    """A traceparent as received → the part of it that is understood, or empty (W3C Trace Context §3.2.2, §4.3). A later version may
-    carry more. Where it is empty, tracestate must not be passed on either."""
-    head = value[:_LENGTH]
-    if len(head) < _LENGTH or head[2] != 45 or head[35] != 45 or head[52] != 45 or head.translate(None, _HEX) != b"---":
-        return b""
-    if head[:2] == b"ff" or head[3:35] == b"0" * 32 or head[36:52] == b"0" * 16:
-        return b""
-    if len(value) > _LENGTH and (head[:2] == b"00" or value[_LENGTH] != 45):
-        return b""
-    return head
 
 
 class SpanSink(Protocol):
     """Where finished requests of sampled traces go."""
 
-    def emit(self, request: Request, parent: bytes) -> None:
-        """`parent` is the traceparent that came in, empty for a new trace. Never waits."""
+    def emit(self, request: Request) -> None:
+        """`request.trace` is what went upstream. Never waits."""
         ...
 
     def close(self) -> None:
@@ -50,7 +34,7 @@ class SpanSink(Protocol):
 
 
 class Tracer:
-    """`begin` and `on_end` for each request. `ratio` is the share of new traces that is sampled."""
+    """`next_trace` when a request has come, `on_end` when it is over. `ratio` is the share of new traces that is sampled."""
 
     def __init__(self, *, ratio: float = 0.0, sink: SpanSink | None = None) -> None:
         self._bound = int(ratio * (1 << 64))
@@ -59,7 +43,8 @@ class Tracer:
         self._at = 0
 
     def next_trace(self, incoming: bytes) -> bytes:
-        """The traceparent for upstream: the same trace with a new span id, or a new trace. `incoming` is valid or empty."""
+        """The traceparent for upstream: the same trace with a new span id, or a new trace. `incoming` is what `http1.head` has
+        found valid, or empty."""
         at = self._at
         if at + 48 > len(self._pool):
             self._pool, at = os.urandom(_POOL_BYTES).hex().encode(), 0  # one system call for 340 requests
@@ -71,17 +56,9 @@ class Tracer:
         is_sampled = self._bound and int(pool[at + 16 : at + 32], 16) < self._bound
         return b"00-%b-%b-%b" % (pool[at : at + 32], pool[at + 32 : at + 48], b"01" if is_sampled else b"00")
 
-    def begin(self, request: Request) -> None:
-        """`request.trace` is what came in (see `valid_trace`) and becomes what goes on."""
-        parent = request.trace
-        request.trace = trace = self.next_trace(parent)
-        if parent and self._sink is not None and trace[54] == 49:
-            request.attributes[_PARENT] = parent
-
     def on_end(self, request: Request) -> None:
         if self._sink is not None and request.trace.endswith(b"-01"):
-            attributes = request._attributes  # the property would make a dictionary
-            self._sink.emit(request, attributes.get(_PARENT, b"") if attributes is not None else b"")
+            self._sink.emit(request)
 
 
 class OtlpSpans:
@@ -102,14 +79,14 @@ class OtlpSpans:
         self._processor = BatchSpanProcessor(exporter, max_queue_size=2048, schedule_delay_millis=delay_s * 1000)
         self._ids = Tracer()
 
-    def emit(self, request: Request, parent: bytes) -> None:
+    def emit(self, request: Request) -> None:
         """The server's span, and the upstream's where its time is known."""
         end = time.time_ns()
         start = end - int((request.ended - request.started) * 1e9)
         context = _context(request.trace)
         name = request.pipe.name if request.pipe is not None else "(none)"
         facts = _facts(request, name)
-        self._end(f"{request.method} {name}", context, _context(parent) if parent else None, "SERVER", facts, start, end)
+        self._end(f"{request.method} {name}", context, _parent(request), "SERVER", facts, start, end)
         taken_s = request.attributes.get("upstream_s", 0)
         if request.upstream and taken_s:
             child = _context(self._ids.next_trace(request.trace))
@@ -156,6 +133,12 @@ def _context(trace: bytes) -> "SpanContext":
     from opentelemetry.trace import SpanContext, TraceFlags
 
     return SpanContext(int(trace[3:35], 16), int(trace[36:52], 16), is_remote=False, trace_flags=TraceFlags(int(trace[53:55], 16)))
+
+
+def _parent(request: Request) -> "SpanContext | None":
+    """The span that called. What came in was understood only if it is of the trace that went on."""
+    came = request.headers.get("traceparent", "").encode()
+    return _context(came[:55]) if came[3:35] == request.trace[3:35] else None
 
 
 def _facts(request: Request, route: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Trace context as the W3C has it, and spans that a real OTLP/HTTP receiver decodes."""
 
 import gzip
+import re
 import subprocess
 import sys
 import threading
@@ -9,45 +10,21 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from core.errors import ConfigError
 from gateway.stage import Request
-from gateway.tracing import OtlpSpans, Tracer, valid_trace
+from gateway.tracing import OtlpSpans, Tracer
 from tests.gateway.observed import ended
 
 TRACE = b"4bf92f3577b34da6a3ce929d0e0e4736"
+_FORM = re.compile(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]")
 INCOMING = b"00-" + TRACE + b"-00f067aa0ba902b7-01"
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        b"",
-        b"00",
-        INCOMING[:-1],
-        INCOMING + b"-more",
-        INCOMING.upper(),
-        b"ff" + INCOMING[2:],
-        b"0g" + INCOMING[2:],
-        b"00-" + b"0" * 32 + INCOMING[35:],
-        INCOMING[:36] + b"0" * 16 + b"-01",
-        INCOMING.replace(b"-", b"_"),
-        b"01" + INCOMING[2:] + b"more",
-        b" " + INCOMING[1:],
-        b"00-4bf92f3577b34da6a3ce929d0e0e473-600f067aa0ba902b7-01",
-    ],
-)
-def test_what_is_no_traceparent_starts_a_new_trace(value: bytes) -> None:
-    assert valid_trace(value) == b""
-
-
-@pytest.mark.parametrize("value", [INCOMING, b"01" + INCOMING[2:] + b"-what-comes-later"])
-def test_a_traceparent_goes_on_with_a_new_span(value: bytes) -> None:
-    onward = Tracer().next_trace(valid_trace(value))
-    assert valid_trace(onward) == onward
+def test_a_traceparent_goes_on_with_a_new_span() -> None:
+    onward = Tracer().next_trace(INCOMING)
+    assert _FORM.fullmatch(onward)
     assert onward.startswith(b"00-" + TRACE + b"-")
     assert onward[36:52] != INCOMING[36:52]
     assert onward.endswith(b"-01")
@@ -62,7 +39,7 @@ def test_the_callers_decision_is_kept_and_unknown_flags_are_not(flags: bytes, pa
 def test_ids_do_not_repeat() -> None:
     tracer = Tracer()
     made = [tracer.next_trace(b"") for _ in range(5000)] + [tracer.next_trace(INCOMING) for _ in range(5000)]
-    assert all(valid_trace(each) == each for each in made)
+    assert all(map(_FORM.fullmatch, made))
     assert len({each[3:35] for each in made}) == 5001
     assert len({each[36:52] for each in made}) == 10_000
 
@@ -71,12 +48,6 @@ def test_ids_do_not_repeat() -> None:
 def test_a_share_of_new_traces_is_sampled(ratio: float, least: int, most: int) -> None:
     tracer = Tracer(ratio=ratio)
     assert least <= sum(tracer.next_trace(b"").endswith(b"-01") for _ in range(5000)) <= most
-
-
-@given(st.binary(max_size=70))
-def test_no_bytes_break_it(value: bytes) -> None:
-    found = valid_trace(value)
-    assert valid_trace(Tracer().next_trace(found)) != b""
 
 
 class Collector:
@@ -126,8 +97,9 @@ def attributes_of(span: Any) -> dict[str, Any]:
 
 
 def traced(tracer: Tracer, request: Request, incoming: bytes = b"") -> Request:
-    request.trace = incoming
-    tracer.begin(request)
+    if incoming:
+        request._headers = {"traceparent": incoming.decode()}
+    request.trace = tracer.next_trace(incoming)
     tracer.on_end(request)
     return request
 
