@@ -6,12 +6,13 @@ transformation and the upstream. `gateway/cache_rules` decides.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from msgspec import Struct
 
 from config.policies import Cache as Policy
+from config.upstreams import Split
 from core.errors import DeadlineExceeded, PlatformError
 from gateway import cache_rules
 from gateway.cache_rules import FAILURES, NO_WISH, Stored, Wish
@@ -62,7 +63,8 @@ class _Tee:
 
 
 class Cache:
-    """`route` names the route or service. With `fetch` and `spawn` stale-while-revalidate asks in the background; without,
+    """`route` names the route or service. `splits` are its canaries: where one is for a header or for named apps, these are kept
+    apart. With `fetch` and `spawn` stale-while-revalidate asks in the background; without,
     the first that finds the answer stale asks itself while all others get the stale one."""
 
     name = "cache"
@@ -73,6 +75,7 @@ class Cache:
         store: ResponseStore,
         route: str,
         *,
+        splits: Sequence[Split] = (),
         fetch: Fetch | None = None,
         spawn: Spawn | None = None,
         wall: Callable[[], float] = time.time,
@@ -85,7 +88,8 @@ class Cache:
         self._route = route
         self._tag = f"route:{route}"
         self._is_private = policy.private
-        self._vary = tuple(sorted({name.lower() for name in policy.vary}))
+        self._is_apart = policy.private or any(split.apps for split in splits)
+        self._vary = tuple(sorted({name.lower() for name in (*policy.vary, *(split.header for split in splits)) if name}))
         self._refresh = (fetch, spawn) if fetch is not None and spawn is not None else None
 
     def on_request(self, request: Request) -> Outcome:
@@ -111,7 +115,7 @@ class Cache:
         if identity is None:
             who = request.authorization if self._is_private else None  # an anonymous route whose upstream authenticates
         # A grant narrows fields or masks them: such an app never shares a copy.
-        elif self._is_private or (request.app is not None and self._route in request.app.grants):
+        elif self._is_apart or (request.app is not None and self._route in request.app.grants):
             who = (identity.app, identity.user, identity.device)
         target = request.upstream_target or request.target
         key = (self._route, request.host, target, who, request.scheme)

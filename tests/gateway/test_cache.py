@@ -10,7 +10,7 @@ import pytest
 from config.model import App, Platform, Service
 from config.policies import Cache as Policy
 from config.policies import Grant, Policies
-from config.upstreams import Endpoint, Match, Route, Upstream
+from config.upstreams import Endpoint, Match, Route, Split, Upstream
 from core.errors import DeadlineExceeded, NotConnected, Unauthenticated
 from core.supervise import Tasks
 from gateway.identity import Identity
@@ -139,6 +139,19 @@ async def test_an_app_whose_grant_narrows_the_route_never_shares() -> None:
     await origin.ask()
     assert cached(await origin.ask(app="narrow", declared=narrow)) == "miss"
     assert cached(await origin.ask(app="other", declared=App(plan="p", grants={"else": Grant()}))) == "hit"
+
+
+async def test_canaries_for_a_header_or_for_apps_are_kept_apart() -> None:
+    for split, asked in (
+        (Split("next", header="X-Canary"), [{"x-canary": "1"}, {}]),
+        (Split("next", apps=("desk",)), [{"app": "shop"}, {"app": "desk"}]),
+    ):
+        origin = Origin(shared(), splits=[split])
+        origin.answer = lambda request: Response(200, [("Cache-Control", "public, max-age=60")])
+        for expected in ("miss", "hit"):
+            for each in asked:
+                answer = await origin.ask(app=each.get("app", "shop"), headers={k: v for k, v in each.items() if k != "app"})
+                assert cached(answer) == expected
 
 
 async def test_hosts_targets_and_queries_are_apart() -> None:
