@@ -18,7 +18,7 @@ from gateway import cache_rules
 from gateway.cache_rules import FAILURES, NO_WISH, Stored, Wish
 from gateway.problems import status_of
 from gateway.response_cache import Flight, Key, Passed, ResponseStore, Varied, Waiter
-from gateway.stage import AnswerStage, EndStage, Outcome, Request, Response, Stage
+from gateway.stage import AnswerStage, EndStage, Outcome, Request, RescueStage, Response, Stage
 
 Fetch = Callable[[Request], Awaitable[Response]]
 """Asks the upstream with a copy of a request and gives the whole answer: for stale-while-revalidate."""
@@ -360,5 +360,5 @@ def _copy(request: Request) -> Request:
     return copy
 
 
-def _conforms(stage: Cache) -> tuple[Stage, AnswerStage, EndStage]:
-    return stage, stage, stage
+def _conforms(stage: Cache) -> tuple[Stage, AnswerStage, EndStage, RescueStage]:
+    return stage, stage, stage, stage
