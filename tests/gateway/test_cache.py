@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from config.model import App, Platform, Service
+from config.model import App
 from config.policies import Cache as Policy
-from config.policies import Grant, Policies
-from config.upstreams import Endpoint, Match, Route, Split, Upstream
+from config.policies import Grant
+from config.upstreams import Split
 from core.errors import DeadlineExceeded, NotConnected, Unauthenticated
 from core.supervise import Tasks
 from gateway.identity import Identity
@@ -505,44 +505,6 @@ async def test_a_body_that_breaks_off_is_not_kept() -> None:
     response.filters[0].feed(b"half")
     origin.stage.on_end(request)
     assert cached(await origin.ask()) == "miss"
-
-
-async def test_purge_and_reload_forget_a_routes_answers() -> None:
-    origin = Origin(Policy(ttl_s=60))
-    policies = Policies(cache=Policy(ttl_s=60))
-
-    def platform(port: int, grant: Grant | None = None, title: str = "") -> Platform:
-        return Platform(
-            upstreams={"goods": Upstream(endpoints=(Endpoint(f"http://127.0.0.1:{port}"),))},
-            routes={"goods": Route(Match("/goods"), "goods", policies=policies), "plain": Route(Match("/x"), "goods")},
-            services={"live": Service(kind="realtime", policies=policies, title=title)},
-            apps={"shop": App(plan="p", grants={"goods": grant} if grant else {})},
-        )
-
-    async def is_kept(following: Platform) -> bool:
-        await origin.ask()
-        origin.store.follow(following)
-        return cached(await origin.ask()) == "hit"
-
-    origin.store.follow(platform(1))
-    assert await is_kept(platform(1))
-    assert await is_kept(platform(1, title="another service"))
-    assert not await is_kept(platform(2))
-    assert not await is_kept(platform(2, Grant(fields=("id",))))
-    await origin.ask()
-    assert (origin.store.purge("goods"), origin.store.purge("goods")) == (1, 0)
-    assert not await is_kept(Platform())
-
-
-async def test_the_store_is_bounded_in_bytes_and_entries() -> None:
-    origin = Origin(Policy(ttl_s=60), store=ResponseStore(max_bytes=20_000, max_entries=8))
-    for number in range(50):
-        await origin.ask(f"/goods/{number}")
-    assert len(origin.store) == 8
-    origin.answer = lambda request: Response(200, body=b"x" * 9000)
-    for number in range(50):
-        await origin.ask(f"/large/{number}")
-        assert origin.store.bytes <= 20_000
 
 
 class TestCache(StageSuite):
