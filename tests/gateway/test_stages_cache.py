@@ -3,6 +3,7 @@ the recorder and the access log say of it. `test_cache` has the rules one by one
 
 import asyncio
 from collections.abc import AsyncIterator
+from email.utils import formatdate
 from pathlib import Path
 
 import msgspec
@@ -24,7 +25,8 @@ class Origin:
 
     def __init__(self) -> None:
         self.seen: list[bytes] = []
-        self.answer = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
+        head = b"HTTP/1.1 200 OK\r\nServer: up\r\nDate: %b\r\nCache-Control: max-age=60\r\n" % formatdate(usegmt=True).encode()
+        self.answer = head + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
         self.late_s = 0.0
         self.is_cut = False
 
@@ -70,6 +72,8 @@ async def test_what_passed_is_given_again_whole(rig: Rig, origin: Origin) -> Non
     assert (first[1], second[1]) == (BODY, BODY)
     assert (b"X-Cache: miss" in first[0], b"X-Cache: hit" in second[0], b"\r\nAge: 0" in second[0]) == (True, True, True)
     assert len(origin.seen) == 1
+    for name in (b"Date", b"Server", b"Age", b"Cache-Control", b"Content-Length", b"X-Cache"):
+        assert second[0].count(b"\r\n" + name + b": ") == 1
     head, body = await ask(rig, method=b"HEAD")
     assert (b"X-Cache: hit" in head, b"Content-Length: %d" % len(BODY) in head, body) == (True, True, b"")
 

@@ -1,6 +1,7 @@
 """Usage on its way from a recorder through the meter to a real database, and what an app reads of it."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -208,3 +209,20 @@ async def test_days_are_summed_over_their_hours(store: Shaky) -> None:
     await store.add([UsageRow("shop", "goods", start_ms + n * HOUR_MS, 1) for n in range(3)])
     report = await report_of(store, "shop", span_of("2026-11-24", "", "day", now=NOW))
     assert [(item.start.day, item.requests) for item in report.items] == [(24, 1), (25, 2)]
+
+
+@pytest.mark.slow
+async def test_a_worker_that_is_killed_loses_no_more_than_since_its_last_flush(tmp_path: Path) -> None:
+    path = tmp_path / "killed.db"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.gateway.usage_until_killed", str(path), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout
+    told = [int(await process.stdout.readline()) for _ in range(5)]
+    process.kill()
+    told += [int(line) for line in (await process.stdout.read()).split()]
+    await process.wait()
+    database = await open_sqlite(path)
+    stored = sum(row.requests for row in await rows_of(SqlUsage(database)))
+    await database.close()
+    assert told[-1] <= stored <= told[-1] + 100, "a flush that was done but not yet told may be there too"
