@@ -37,12 +37,12 @@ class UsageMeter:
     def __init__(
         self,
         store: Usage,
-        fold: Callable[[], None] = lambda: None,
+        fold: Callable[[], None],
         *,
         drops: Callable[[int], None] = lambda count: None,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self.fold = fold
+        self._fold = fold
         self._store = store
         self._drops = drops
         self._wall = wall
@@ -74,7 +74,7 @@ class UsageMeter:
 
     async def flush(self) -> bool:
         """Everything counted so far into the store; whether it is there. What could not be stored waits for the next time."""
-        self.fold()
+        self._fold()
         waiting, self._waiting = self._waiting, {}
         keys = list(waiting)
         while keys:

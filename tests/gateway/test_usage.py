@@ -47,9 +47,8 @@ async def store(tmp_path: Path) -> AsyncIterator[Shaky]:
 
 
 def metered(store: SqlUsage, **more: Any) -> tuple[Recorder, UsageMeter]:
-    meter = UsageMeter(store, wall=NOW.timestamp, **more)
-    recorder = Recorder(meter)
-    meter.fold = recorder.fold
+    recorder = Recorder()
+    meter = recorder.usage = UsageMeter(store, recorder.fold, wall=NOW.timestamp, **more)
     return recorder, meter
 
 

@@ -15,9 +15,8 @@ from tests.gateway.observed import ended
 async def main(path: Path) -> None:
     store = SqlUsage(await open_sqlite(path))
     await store.prepare()
-    meter = UsageMeter(store)
-    recorder = Recorder(meter)
-    meter.fold = recorder.fold
+    recorder = Recorder()
+    meter = recorder.usage = UsageMeter(store, recorder.fold)
     counted = 0
     while True:
         for _ in range(100):
