@@ -76,10 +76,11 @@ LOCK := env -u PIP_FIND_LINKS -u UV_FIND_LINKS $(PYTHON_BIN) -m uv pip compile -
 lock: install-dev ## resolve requirements/*.in anew into the locks
 	@$(LOCK) requirements/dev.in -o requirements/dev.lock
 	@$(LOCK) --constraint requirements/dev.lock requirements/runtime.in -o requirements/runtime.lock
+	@$(LOCK) requirements/fuzz.in -o requirements/fuzz.lock
 
 requirements: install-dev ## print each requirement with the tests that prove it
 	@$(PYTHON_BIN) -m tools.requirements_report
 
 clean: ## remove what tools left behind; .venv and data stay
 	@rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+	@find . -name __pycache__ -type d -not -path './.venv*/*' -prune -exec rm -rf {} +

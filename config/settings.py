@@ -4,6 +4,7 @@ Everything else — apps, sources, services — is declared in the platform docu
 """
 
 import difflib
+import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `master_key` None means the file `master.key` in `data_dir` (see `config.master_key`). `public_url` is how apps reach the
     gateway. `plugins` are modules that expose an `ADAPTER`. A node that ends drains for at most `drain_s` seconds.
+
+    `tls` is a folder of certificates (see gateway.certificates). From `trusted_proxies` (CIDR) forwarding fields are believed, and
+    with `proxy_protocol` a PROXY header is expected. `limits` and `limits_when_down` say how limits are counted over several nodes.
     """
 
     roles: Annotated[tuple[Role, ...], Meta(min_length=1)] = get_args(Role)
@@ -50,6 +54,17 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log_level: LogLevel = "info"
     drain_s: Annotated[float, Meta(ge=0)] = 10.0
     public_url: str = ""
+    tls: Path | None = None
+    tls_clients: Literal["none", "optional", "required"] = "none"
+    tls_client_ca: Path | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    proxy_protocol: bool = False
+    limits: Literal["exact", "synced"] = "exact"
+    limits_when_down: Literal["local", "refuse"] = "local"
+    metrics: Address | None = None
+    traces: str = ""
+    trace_share: Annotated[float, Meta(ge=0, le=1)] = 0.01
+    access_log: Annotated[float, Meta(ge=0, le=1)] = 1.0
     sample_mariadb: Secret | None = None
     sample_sqlserver: Secret | None = None
 
@@ -72,7 +87,11 @@ def load_settings(path: Path | None, environment: Mapping[str, str], overrides: 
     if problems:
         raise ConfigError("\n".join(problems))
     settings: Settings = msgspec.convert(values, Settings, dec_hook=decode)
-    return settings if settings.public_url else msgspec.structs.replace(settings, public_url=_reachable(settings.http))
+    if settings.tls_clients != "none" and (settings.tls is None or settings.tls_client_ca is None):
+        raise ConfigError("tls_clients: needs tls (the folder of certificates) and tls_client_ca (who may have signed the clients')")
+    if settings.public_url:
+        return settings
+    return msgspec.structs.replace(settings, public_url=_reachable(settings.http, is_tls=settings.tls is not None))
 
 
 def to_json(settings: Settings) -> str:
@@ -184,6 +203,10 @@ def _part_problem(name: str, value: Any) -> str | None:
     """What is wrong with the address of a part, or with a URL or key; never shows it."""
     if name == "public_url" and value and not _is_url(value, ("http", "https")):
         return "expected a URL such as https://api.example.com"
+    if name == "traces" and value and not _is_url(value, ("http", "https")):
+        return "expected the URL of an OTLP/HTTP collector, such as http://127.0.0.1:4318"
+    if name == "trusted_proxies" and (wrong := [each for each in value if not _is_network(each)]):
+        return f"'{wrong[0]}' is not an address or network such as 10.2.0.0/16"
     if name == "master_key" and value is not None and len(value) < 32:
         return "a master key has at least 32 characters; make one with: openssl rand -base64 32"
     if name not in _PARTS or value == _PARTS[name][0]:
@@ -202,7 +225,15 @@ def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
         return False
 
 
-def _reachable(address: Address) -> str:
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _reachable(address: Address, *, is_tls: bool) -> str:
     """The URL of a listener from this machine: one that listens on all interfaces is reached at the loopback."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
-    return f"http://{Address(host, address.port)}"
+    return f"{'https' if is_tls else 'http'}://{Address(host, address.port)}"

@@ -20,7 +20,7 @@ from gateway.stages.authorise import Admission, Authorise
 from gateway.stages.limit import Limit
 from gateway.token_endpoint import TokenEndpoint
 from gateway.tokens import Tokens
-from gateway.upstream.forward import Forward
+from gateway.http1.forward import Forward
 from gateway.upstream.shadow import Shadowing
 from gateway.upstream.upstream import Upstreams
 from registry.snapshot import Snapshot

@@ -1,15 +1,26 @@
 """A gateway worker: snapshot → routes, listener, heartbeat. Run by the supervisor as `python -m server.gateway_process`."""
 
+import asyncio
+import math
+import socket
 import sys
+from collections.abc import Callable
 
 import msgspec
+
+from config.settings import Settings
 
 from core.bus import Reader, Subscription
 from exchange.services.tiers import Tiers
 from exchange.sinks import CHANGED_PATTERN
-from gateway.listener import Listener
+from gateway.addresses import Networks
+from gateway.certificates import RELOAD_S, Certificates
+from gateway.http1.engine import Engine
+from gateway.http1.outbound import close_idle
+from gateway.listener import Listener, bind
 from gateway.pipeline import Gateway, compose
 from gateway.traffic import Traffic
+from gateway.upstream.upstream import Upstreams
 from registry.snapshot import Snapshot
 from server.child import Child, run
 from server.data_services import make_services, make_tiers, prepare_mirror
@@ -27,6 +38,7 @@ class _Worker:
         self.pool = SourcePool(parts.adapters, parts.clock, child.tasks)
         self.tiers = make_tiers(parts)
         self.gateway = Gateway()
+        self.upstreams = Upstreams()
         self.revision = 0
 
     async def load(self, snapshot: Snapshot) -> None:
@@ -34,13 +46,16 @@ class _Worker:
         await prepare_mirror(snapshot.platform, self._parts, may_be_down=True)
         self.pool.reload(snapshot.platform)
         made = make_services(snapshot.platform, self._parts, self.pool, self.tiers)
-        self.gateway.swap(compose(snapshot, made.services, self._parts.limits))
+        for endpoint in self.upstreams.reload(snapshot.platform.upstreams):
+            close_idle(endpoint, before=math.inf)
+        self.gateway.swap(compose(snapshot, made.services, self._parts.limits, self.upstreams))
         self.revision = snapshot.revision
 
-    async def reload(self, snapshot: Snapshot, listener: Listener) -> None:
-        """Streams were allowed by the snapshot before: an app may have lost its right since."""
+    async def reload(self, snapshot: Snapshot, engine: Engine) -> None:
+        """Streams and tunnels were allowed by the snapshot before: an app may have lost its right since."""
         await self.load(snapshot)
-        listener.end_streams()
+        engine.end_streams()
+        engine.recheck(self.gateway.still_allows)
 
 
 async def _announce(reader: Reader, tiers: Tiers) -> None:
@@ -62,14 +77,45 @@ async def main(child: Child) -> None:
     )
     await worker.load(await watcher.current())
     traffic = Traffic()
-    listener = Listener(worker.gateway, traffic.observe, drain_s=child.settings.drain_s)
-    await listener.start(child.settings.http.host, child.settings.http.port)
-    child.stack.push_async_callback(listener.close)
-    child.tasks.keep(lambda: follow(watcher, lambda snapshot: worker.reload(snapshot, listener)), name="snapshot")
+    engine = Engine(
+        worker.gateway,
+        spawn=lambda work, name: child.tasks.spawn(work, name=name),
+        observers=(traffic.ended,),
+        is_trusted=trusted(child.settings),
+    )
+    listener = await _listen(child, engine)
+    child.tasks.keep(lambda: follow(watcher, lambda snapshot: worker.reload(snapshot, engine)), name="snapshot")
     child.tasks.keep(lambda: _announce(control, worker.tiers), name="invalidation")
     child.tasks.keep(lambda: beat(parts, "gateway", lambda: worker.revision, traffic), name="heartbeat")
     child.tell("ready", port=listener.port)
     await child.stopping.wait()
+
+
+async def _listen(child: Child, engine: Engine) -> Listener:
+    """On the socket that the supervisor holds, so that nobody is refused while this process is started again."""
+    settings = child.settings
+    certificates = None
+    if settings.tls is not None:
+        certificates = Certificates(settings.tls, clients=settings.tls_clients, client_ca=settings.tls_client_ca)
+        child.tasks.keep(lambda: _renew(certificates), name="certificates")
+    expects_proxy = engine.is_trusted if settings.proxy_protocol else None
+    listener = Listener(engine, child.tasks, certificates=certificates, expects_proxy=expects_proxy)
+    shared = socket.socket(fileno=int(sys.argv[2])) if len(sys.argv) > 2 else bind(settings.http.host, settings.http.port)
+    await listener.start(shared)
+    child.stack.push_async_callback(listener.close, settings.drain_s)
+    return listener
+
+
+async def _renew(certificates: Certificates) -> None:
+    while True:
+        await asyncio.sleep(RELOAD_S)
+        certificates.reload()
+
+
+def trusted(settings: Settings) -> Callable[[str], bool]:
+    """Whether an address is one of the trusted proxies'."""
+    networks = Networks(settings.trusted_proxies)
+    return networks.__contains__ if settings.trusted_proxies else lambda _: False
 
 
 def _worker_number() -> str:

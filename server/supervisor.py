@@ -31,8 +31,16 @@ _READY_S = 60.0
 class _Process:
     """One kind of child. Restarted with doubling pauses; a child that never came up once ends the node instead."""
 
-    def __init__(self, name: str, command: list[str], settings: Settings, on_event: Callable[[str, dict[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        settings: Settings,
+        on_event: Callable[[str, dict[str, Any]], None],
+        listening: socket.socket | None = None,
+    ) -> None:
         self.name = name
+        self.listening = listening
         self._command = [sys.executable, "-m", "server.lean", *command]
         self._settings = settings
         self._on_event = on_event
@@ -45,8 +53,14 @@ class _Process:
     async def start(self) -> None:
         if self.is_ending:
             return  # the node was told to end while it waited to start this anew
+        shared = (self.listening.fileno(),) if self.listening is not None else ()
         self.process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=lean_environment()
+            *self._command,
+            *map(str, shared),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=lean_environment(),
+            pass_fds=shared,
         )
         await self._send(to_json(self._settings).encode())
         if self.first_message is not None:
@@ -139,7 +153,8 @@ class Node:
         if "gateway" in settings.roles:
             for number in range(settings.workers):
                 name = f"gateway {number}" if settings.workers > 1 else "gateway"
-                self._processes.append(_Process(name, ["server.gateway_process", str(number)], settings, self._on_event))
+                command = ["server.gateway_process", str(number)]
+                self._processes.append(_Process(name, command, settings, self._on_event, share(settings.http)))
 
     def _on_event(self, name: str, event: dict[str, Any]) -> None:
         kind = event.get("event")
@@ -209,6 +224,9 @@ class Node:
     async def _end(self) -> None:
         """Whoever publishes before whoever delivers, so that little is left on the bus; the sample's systems last."""
         grace_s = self._settings.drain_s + 5
+        for process in self._processes:
+            if process.listening is not None:
+                process.listening.close()  # else who comes now would wait for an answer that nobody gives
         for order in ("gateway", "back office", "deliveries"):
             ending = [process for process in self._processes if process.name.startswith(order)]
             await asyncio.gather(*(process.end(grace_s=grace_s) for process in ending))
@@ -236,6 +254,21 @@ def claim(address: Address, option: str) -> Address:
             )
             raise ConfigError(text, code="port_taken") from error
         return Address(address.host, probe.getsockname()[1])
+
+
+def share(address: Address) -> socket.socket:
+    """The listening socket of one worker (SO_REUSEPORT). The supervisor keeps it open: who comes while the worker is dead waits for the
+    next one instead of being refused."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((address.host, address.port))
+    except OSError as error:
+        sock.close()
+        raise ConfigError(f"--http {address}: {error.strerror}", code="port_taken") from error
+    return sock
 
 
 def lock(settings: Settings) -> IO[str]:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.machinery import EXTENSION_SUFFIXES
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,7 +24,10 @@ sys.path.insert(0, str(ROOT))  # run as a file by the installer
 
 from gateway.http1 import fingerprint  # noqa: E402
 
-MODULES = ("_scanner.pyx", "message.py", "target.py", "head.py", "chunked.py")
+MODULES = (
+    *("_scanner.pyx", "message.py", "target.py", "head.py", "chunked.py", "answer.py", "engine.py", "outbound.py", "passage.py"),
+    *("exchange.py", "inbound.py", "forward.py"),
+)
 """What is compiled, of gateway/http1. A module is typed by the .pxd beside it."""
 
 SOURCES = ROOT / "gateway" / "http1"
@@ -68,7 +71,7 @@ def build() -> bool:
         TARGET.mkdir(parents=True)
         with ThreadPoolExecutor(max_workers=2) as threads:
             list(threads.map(lambda name: _compile(name, command), MODULES))
-        (TARGET / "made-by").write_text(f"Cython {version('Cython')}, {_compiler_name(command[0])}", encoding="ascii")
+        (TARGET / "made-by").write_text(f"Cython {_cython()}, {_compiler_name(command[0])}", encoding="ascii")
         (TARGET / "recipe").write_text(_recipe(), encoding="ascii")
         # Last and at once: what is half made is never used.
         (TARGET / "fingerprint.new").write_text(fingerprint(), encoding="ascii")
@@ -107,7 +110,14 @@ def _alone() -> Iterator[None]:
 
 def _recipe() -> str:
     """Of this file and the compiler of Python; the sources have their own fingerprint."""
-    return hashlib.sha256(Path(__file__).read_bytes() + version("Cython").encode()).hexdigest()
+    return hashlib.sha256(Path(__file__).read_bytes() + _cython().encode()).hexdigest()
+
+
+def _cython() -> str:
+    try:
+        return version("Cython")
+    except PackageNotFoundError:
+        raise Unable("Cython is not installed") from None
 
 
 def _text(path: Path) -> str:

@@ -240,7 +240,7 @@ class Inbound:
             if is_last:
                 exchange.has_body_left = False
             assert exchange.passage is not None
-            exchange.passage.body_piece(payload, is_last=is_last)
+            exchange.passage.body_piece(payload, is_last)
 
     def _framed(self, data: bytes) -> tuple[int, bytes]:
         """Where in `data` the body ends (-1: not there) and its payload. To pass chunks on, their bytes count as the payload."""

@@ -31,7 +31,7 @@ cdef class Request:
     cdef public object remote
     cdef public object scheme
     cdef public object certificate
-    cdef public object request_id
+    cdef public str request_id
     cdef public bytes trace
     cdef public double started
     cdef public double deadline

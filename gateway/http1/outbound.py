@@ -30,7 +30,7 @@ class Carried(Protocol):
         """RAW, DECODED or HELD (until `go_on`)."""
         ...
 
-    def answer_piece(self, data: bytes, *, is_last: bool) -> None: ...
+    def answer_piece(self, data: bytes, is_last: bool) -> None: ...
 
     def tunnelled(self, data: bytes, *, is_client: bool) -> None: ...
 
@@ -138,11 +138,11 @@ class Outbound:
         if self.remaining == 0:
             if rest:
                 self.keep_alive = False  # more than was announced: whatever it is, it is no answer
-            self.carried.answer_piece(b"", is_last=True)
+            self.carried.answer_piece(b"", True)
         elif rest:
             self._body(rest)
         else:
-            self.carried.answer_piece(b"", is_last=False)
+            self.carried.answer_piece(b"", False)
 
     def go_on(self) -> None:
         """After HELD: the body is wanted now, decoded."""
@@ -160,17 +160,17 @@ class Outbound:
             size = len(data)
             if size < remaining:
                 self.remaining = remaining - size
-                self.carried.answer_piece(data, is_last=False)
+                self.carried.answer_piece(data, False)
             else:
                 if size > remaining:
                     self.keep_alive = False
                     data = data[:remaining]
                 self.remaining = 0
-                self.carried.answer_piece(data, is_last=True)
+                self.carried.answer_piece(data, True)
         elif remaining == -1:
             self._chunked(data)
         else:
-            self.carried.answer_piece(data, is_last=False)
+            self.carried.answer_piece(data, False)
 
     def _chunked(self, data: bytes) -> None:
         chunks = self.chunks
@@ -189,7 +189,7 @@ class Outbound:
         if end >= 0:
             self.chunks = None
             self.remaining = 0
-        self.carried.answer_piece(payload, is_last=end >= 0)
+        self.carried.answer_piece(payload, end >= 0)
 
     def _switch(self, head: ResponseHead, rest: bytes) -> None:
         if not self.carried.request.upgrade or head.upgrade != self.carried.request.upgrade:
@@ -212,7 +212,7 @@ class Outbound:
                 if not pool:
                     del self.endpoint.pools[self.key]
         elif state == BODY and self.remaining == -2 and exc is None:
-            carried.answer_piece(b"", is_last=True)
+            carried.answer_piece(b"", True)
         elif state == TUNNEL:
             carried.failed("reset", "the tunnel was closed")
         else:

@@ -96,7 +96,7 @@ class Passage:
         else:
             outbound.transport.write(head)
 
-    def body_piece(self, data: bytes, *, is_last: bool) -> None:
+    def body_piece(self, data: bytes, is_last: bool) -> None:
         """A piece of the request's body, sent on as it is framed."""
         outbound = self.outbound
         if outbound is None:
@@ -248,7 +248,7 @@ class Passage:
         except Exception as error:  # noqa: BLE001  # the listener, as in exchange
             owner.crash(error)
 
-    def answer_piece(self, data: bytes, *, is_last: bool) -> None:
+    def answer_piece(self, data: bytes, is_last: bool) -> None:
         """Some of the upstream's body, as `answer_begins` wanted it."""
         relay = self.relay
         if relay is not None:

@@ -84,7 +84,7 @@ class _Copy:
     def answer_begins(self, head: ResponseHead) -> int:
         return RAW
 
-    def answer_piece(self, data: bytes, *, is_last: bool) -> None:
+    def answer_piece(self, data: bytes, is_last: bool) -> None:
         if is_last:
             self.outbound.release()
             self.settle("ok")

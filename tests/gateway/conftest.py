@@ -1,7 +1,7 @@
 """A desk for each test."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,9 @@ import pytest
 from core.supervise import Tasks
 from tests.gateway.desk import Desk, open_desk
 from tests.gateway.oauth_desk import OAuth, open_oauth
+from tests.gateway.wire_builds import Builds
+from tools.compile import Unable
+from tools.compile import build as compile_hot_path
 
 
 def _report(task: str, error: BaseException) -> None:
@@ -21,6 +24,17 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     async with open_desk(tmp_path / "desk", tasks=tasks) as opened:
         yield opened
     await tasks.close()
+
+
+@pytest.fixture(scope="session")
+def builds() -> Iterator[Builds]:
+    """Both builds of the wire, compiled first. A test machine has a C compiler: it is one of its servers."""
+    try:
+        compile_hot_path()
+    except Unable as reason:
+        pytest.fail(f"the compiled build can't be tested: {reason}; on Debian: apt-get install gcc libc6-dev")
+    with Builds() as both:
+        yield both
 
 
 @pytest.fixture

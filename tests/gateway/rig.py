@@ -14,7 +14,7 @@ from gateway.http1.shadow import ShadowCopies
 from gateway.listener import Listener, bind
 from gateway.pipe import Pipe
 from gateway.stage import Handler, Stage
-from gateway.upstream.forward import Forward
+from gateway.http1.forward import Forward
 from gateway.upstream.shadow import Shadowing
 from gateway.upstream.upstream import Upstreams
 

@@ -50,6 +50,28 @@ class Build:
         self._process.stdout.close()
 
 
+class Builds:
+    """Both, asked the same."""
+
+    def __init__(self) -> None:
+        self._builds = [Build("pure Python"), Build("compiled")]
+
+    def verdict(self, kind: str, *arguments: Any) -> Verdict:
+        """What both say. Fails where they differ."""
+        pure, compiled = (build.ask(kind, *arguments) for build in self._builds)
+        assert pure == compiled, f"the builds differ: {kind} {arguments!r}"
+        return pure
+
+    def __enter__(self) -> Self:
+        for build in self._builds:
+            build.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for build in self._builds:
+            build.__exit__(kind, error, trace)
+
+
 def _values(thing: object, names: Sequence[str]) -> Verdict:
     return tuple((name, getattr(thing, name)) for name in names)
 
@@ -64,6 +86,18 @@ def response(head: bytes, verb: bytes) -> Verdict:
     from gateway.http1.head import parse_response
 
     return "accepted", *_values(parse_response(head, verb), RESPONSE_VALUES)
+
+
+def scan(head: bytes) -> Verdict:
+    from gateway.http1 import scanner
+
+    return scanner.scan_request(head) or ()
+
+
+def scan_response(head: bytes) -> Verdict:
+    from gateway.http1 import scanner
+
+    return scanner.scan_response(head) or ()
 
 
 def body(pieces: Sequence[bytes]) -> Verdict:
@@ -101,6 +135,8 @@ def build() -> Verdict:
 KINDS: dict[str, Callable[..., Verdict]] = {
     "request": request,
     "response": response,
+    "scan": scan,
+    "scan_response": scan_response,
     "body": body,
     "message": message,
     "build": build,

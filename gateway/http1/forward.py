@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from config.upstreams import Route
 from core.errors import InvalidInput
-from gateway.stage import Request
+from gateway.http1.message import Request
 from gateway.upstream.endpoints import EndpointState
 from gateway.upstream.splits import make_splitter
 from gateway.upstream.upstream import Upstreams, UpstreamState

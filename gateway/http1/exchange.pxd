@@ -1,0 +1,34 @@
+cimport cython
+
+from gateway.http1.engine cimport Engine
+from gateway.http1.inbound cimport Inbound
+from gateway.http1.message cimport Request
+from gateway.http1.passage cimport Passage
+
+
+cdef class Exchange:
+    cdef public Engine engine
+    cdef public Inbound inbound
+    cdef public Request request
+    cdef public object pipe
+    cdef public Passage passage
+    cdef public int reached
+    cdef public long long max_body
+    cdef public bint has_body_left
+    cdef public bint is_answered
+    cdef public bint is_over
+    cdef public object waiting
+    cdef public object body_future
+    cdef public object stream_limit
+    cdef public object drained
+
+    @cython.locals(request=Request, inbound=Inbound, engine=Engine)
+    cpdef begin(self)
+
+    @cython.locals(request=Request, checks=tuple, bodies=tuple, count=int, passage=Passage)
+    cpdef walk(self)
+
+    cdef bint _has_body(self, long long limit) except -1
+
+    @cython.locals(request=Request)
+    cpdef end(self)
