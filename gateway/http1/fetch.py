@@ -11,7 +11,6 @@ from core.errors import NotConnected, Unavailable
 from gateway.http1.head import ResponseHead
 from gateway.http1.message import Request, Response
 from gateway.http1.outbound import DECODED, dial
-from gateway.http1.passage import _pairs as pairs_of
 
 
 class Fetch:
@@ -80,10 +79,10 @@ class _Fetched:
         self.failed("malformed", "it switched protocols unasked")
 
     def answer_begins(self, head: ResponseHead) -> int:
-        self._answer = Response(head.status, pairs_of(head.forward))
+        self._answer = Response(head.status, _pairs(head.forward))
         return DECODED
 
-    def answer_piece(self, data: bytes, *, is_last: bool) -> None:
+    def answer_piece(self, data: bytes, is_last: bool) -> None:
         self._left -= len(data)
         if self._left < 0:
             self.failed("too_large", "its answer is too large")
@@ -104,3 +103,9 @@ class _Fetched:
 
     def flow(self, *, is_slow: bool) -> None:
         return
+
+
+def _pairs(block: bytes) -> list[tuple[str, str]]:
+    """Header lines that a scanner has found right, as name and value."""
+    found = (line.partition(b":") for line in block.split(b"\r\n") if line)
+    return [(name.decode("ascii"), value.strip(b" \t").decode("utf-8", "replace")) for name, _, value in found]
