@@ -1,6 +1,22 @@
 """All commands put together. Modules import heavy libraries inside their commands: help must be instant."""
 
-from cli import apps, audit, bus, credentials, demo, doctor, documents, jobs, login, quarantine, resources, sessions, up, users
+from cli import (
+    apps,
+    audit,
+    bus,
+    credentials,
+    demo,
+    doctor,
+    documents,
+    jobs,
+    login,
+    quarantine,
+    resources,
+    sessions,
+    up,
+    usage,
+    users,
+)
 from cli.terminal import group
 
 app = group("Zhiyun 智云, an open data platform: start a node, and manage it. 启动节点与管理平台。")
@@ -10,6 +26,7 @@ documents.add(app)
 doctor.add(app)
 login.add(app)
 audit.add(app)
+usage.add(app)
 for name, text in (("app", "Apps, clients of the data services 应用"), ("proxy", "Partners that carry apps 外部代理")):
     owners = group(text)
     apps.add(owners, name)

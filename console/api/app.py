@@ -22,6 +22,7 @@ from console.api import (
     quarantine,
     session,
     sources,
+    usage,
     users,
 )
 from console.api.access import authorised
@@ -60,7 +61,7 @@ def create_api(control: Control) -> FastAPI:
 
 def _authorised_router() -> APIRouter:
     router = APIRouter(dependencies=[Depends(authorised)])
-    for module in (app_sessions, audit, bus, credentials, documents, jobs, overview, quarantine, sources, users):
+    for module in (app_sessions, audit, bus, credentials, documents, jobs, overview, quarantine, sources, usage, users):
         router.include_router(module.router)
     router.include_router(resource_routers())
     return router

@@ -23,6 +23,7 @@ from registry.snapshot import build_snapshot
 from registry.users import Users
 from server.parts import Parts, open_parts
 from server.sources import SourcePool
+from storage.usage import SqlUsage
 
 PASSWORD = "a long enough password"
 
@@ -69,6 +70,7 @@ async def open_platform(folder: Path) -> AsyncIterator[Platform]:
             owner="test",
         )
         datasets: dict[str, Dataset] = {}
+        await SqlUsage(parts.database).prepare()
         await users.create("operator", Secret(PASSWORD), "operator", actor="test")
         await users.create("eve", Secret(PASSWORD), "viewer", actor="test")
         yield Platform(_control(parts, users, runner, pool, datasets), parts, pool, runner, datasets)
@@ -95,4 +97,6 @@ def _control(parts: Parts, users: Users, runner: JobRunner, pool: SourcePool, da
         gateway_url=parts.settings.public_url,
         version="0.1.0",
         adapters=parts.adapters,
+        usage=SqlUsage(parts.database),
+        metrics_folder=parts.settings.data_dir / "metrics",
     )
