@@ -9,7 +9,6 @@ from collections.abc import Callable
 import msgspec
 
 from config.settings import Settings
-
 from core.bus import Reader, Subscription
 from exchange.services.tiers import Tiers
 from exchange.sinks import CHANGED_PATTERN
