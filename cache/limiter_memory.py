@@ -1,11 +1,9 @@
 """The limiter of a node that stands alone, or whose Redis is down: states in bounded tables, decided without waiting."""
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
 
-from cache.gcra import ROUNDING, rate_bound, room
+from cache.gcra import ROUNDING, rate_bound
 from cache.periods import Periods
 from core.cache import Answer, Bound, Charge, Held, Limiter, Rate, Verdict
 
@@ -39,25 +37,31 @@ class MemoryLimiter:
         return len(self._arrivals) + len(self._counts) + len(self._under_way)
 
     def decide(self, charges: Sequence[Charge]) -> Answer:
-        """One rate alone, the plan of an app, is the most usual case by far: `cache.gcra.decide` written out."""
-        key, bound = charges[0]
-        interval = bound.interval_s
-        if not interval or len(charges) > 1:
+        if len(charges) > 1 or not charges[0][1].interval_s:
             return self._several(charges)
+        key, bound = charges[0]
+        ahead = self.spend(key, bound.interval_s, bound.tolerance_s)
+        if ahead < 0:
+            return Answer(0, -ahead, ((0, bound.tolerance_s - bound.interval_s - ahead),))
+        return Answer(-1, 0.0, ((int((bound.tolerance_s - ahead) / bound.interval_s + ROUNDING), ahead),))
+
+    def spend(self, key: str, interval_s: float, tolerance_s: float) -> float:
+        """One request against one rate, the plan of an app alone: `cache.gcra.decide` written out for the most usual case by far.
+        The seconds until the bucket is full again, or below 0 the seconds to wait."""
         now = self._clock()
         arrival = self._arrivals.get(key)
         if arrival is None:
             self._make_room(now)
-            arrival = now
+            arrival = now + interval_s
         elif arrival < now:
-            arrival = now
-        ahead = arrival - now + interval
-        tolerance = bound.tolerance_s
-        over = ahead - tolerance
-        if over > ROUNDING * interval:
-            return Answer(0, over, ((0, ahead - interval),))
-        self._arrivals[key] = now + ahead
-        return Answer(-1, 0.0, ((int((tolerance - ahead) / interval + ROUNDING), ahead),))
+            arrival = now + interval_s
+        else:
+            arrival += interval_s
+            over = arrival - now - tolerance_s
+            if over > ROUNDING * interval_s:
+                return -over
+        self._arrivals[key] = arrival
+        return arrival - now
 
     def take(self, key: str, rate: Rate) -> Verdict:
         """One request against one rate, at once."""
@@ -66,58 +70,68 @@ class MemoryLimiter:
         return Verdict(answer.refused < 0, remaining, reset_s, answer.retry_after_s)
 
     def _several(self, charges: Sequence[Charge]) -> Answer:
-        """All are looked at before any is charged."""
-        now = self._clock()
+        """All are looked at before any is charged. `left` is told as it is after the charge, or without it where one refuses."""
+        now, wall = self._clock(), 0.0
         left: list[tuple[int, float]] = []
         refused, retry_s = -1, 0.0
-        for number, (key, bound) in enumerate(charges):
-            places, reset_s, wait_s = self._look(key, bound, now)
-            left.append((places, reset_s))
-            if wait_s > 0:
-                refused = number if refused < 0 else refused
+        for key, bound in charges:
+            if bound.interval_s:
+                ahead = max(0.0, self._arrivals.get(key, now) - now)
+                places, reset_s = int((bound.tolerance_s - ahead) / bound.interval_s + ROUNDING), ahead
+                wait_s = ahead + bound.interval_s - bound.tolerance_s
+            elif bound.kind == "concurrent":
+                places, reset_s, wait_s = bound.count - self._under_way.get(key, 0), 0.0, 1.0
+            else:
+                wall = wall or self._wall()
+                places, reset_s = self._quota(key, bound, wall)
+                wait_s = max(reset_s, 1.0)
+            if places < 1:
+                places = 0
+                refused = len(left) if refused < 0 else refused
                 retry_s = max(retry_s, wait_s)
+            left.append((places, reset_s))
         if refused >= 0:
             return Answer(refused, retry_s, tuple(left))
-        held = [key for key, bound in charges if self._commit(key, bound, now)]
-        after = ((places - 1, reset_s + bound.interval_s) for (places, reset_s), (_, bound) in zip(left, charges, strict=True))
-        return Answer(-1, 0.0, tuple(after), Held(self, tuple(held)) if held else None)
+        held = self._commit(charges, left, now)
+        return Answer(-1, 0.0, tuple(left), Held(self, held) if held else None)
 
-    def _look(self, key: str, bound: Bound, now: float) -> tuple[int, float, float]:
-        """How many would pass, when all is free again, and how long to wait where none passes (0: one passes)."""
-        if bound.kind == "rate":
-            ahead = max(0.0, self._arrivals.get(key, now) - now)
-            places = room(ahead, bound)
-            return places, ahead, 0.0 if places else max(ahead + bound.interval_s - bound.tolerance_s, 1e-9)
-        if bound.kind == "concurrent":
-            places = max(0, bound.count - self._under_way.get(key, 0))
-            return places, 0.0, 0.0 if places else 1.0
-        wall = self._wall()
-        period, ends = self._periods.at(wall).of(bound.kind)
+    def _quota(self, key: str, bound: Bound, wall: float) -> tuple[int, float]:
+        """How many are left of the day or the month, and when it ends."""
+        periods = self._periods
+        if wall >= periods.day_ends:
+            periods.at(wall)
+        is_day = bound.kind == "day"
         counted = self._counts.get(key)
-        used = counted[1] if counted is not None and counted[0] >= period else 0
-        places = max(0, bound.count - used)
-        return places, max(0.0, ends - wall), 0.0 if places else max(ends - wall, 1.0)
+        used = counted[1] if counted is not None and counted[0] >= (periods.day if is_day else periods.month) else 0
+        return bound.count - used, max(0.0, (periods.day_ends if is_day else periods.month_ends) - wall)
 
-    def _commit(self, key: str, bound: Bound, now: float) -> bool:
-        """Charge one; whether it has to be given back."""
-        if bound.kind == "rate":
-            if key not in self._arrivals:
-                self._make_room(now)
-            self._arrivals[key] = max(self._arrivals.get(key, now), now) + bound.interval_s
-            return False
-        if bound.kind == "concurrent":
-            self._under_way[key] = self._under_way.get(key, 0) + 1
-            return True
-        self._count(key, bound.kind)
-        return False
+    def _commit(self, charges: Sequence[Charge], left: list[tuple[int, float]], now: float) -> tuple[str, ...]:
+        """Charge one of each; which of them have to be given back."""
+        held: tuple[str, ...] = ()
+        for number, (key, bound) in enumerate(charges):
+            places, reset_s = left[number]
+            if bound.interval_s:
+                if key not in self._arrivals:
+                    self._make_room(now)
+                reset_s += bound.interval_s
+                self._arrivals[key] = now + reset_s
+            elif bound.kind == "concurrent":
+                self._under_way[key] = self._under_way.get(key, 0) + 1
+                held += (key,)
+            else:
+                self._count(key, bound.kind == "month")
+            left[number] = (places - 1, reset_s)
+        return held
 
-    def _count(self, key: str, kind: Literal["day", "month"]) -> None:
-        period, _ = self._periods.of(kind)
+    def _count(self, key: str, is_month: bool) -> None:
+        period = self._periods.month if is_month else self._periods.day
         counted = self._counts.get(key)
-        if counted is None and len(self._counts) >= self._max_keys:
-            self._drop_a_count()
-        newer = counted is not None and counted[0] >= period
-        self._counts[key] = (counted[0], counted[1] + 1, kind == "month") if newer and counted else (period, 1, kind == "month")
+        if counted is not None and counted[0] >= period:
+            self._counts[key] = (counted[0], counted[1] + 1, is_month)
+        else:
+            if counted is None and len(self._counts) >= self._max_keys:
+                self._drop_a_count()
+            self._counts[key] = (period, 1, is_month)
         self.dirty += 1
 
     def _make_room(self, now: float) -> None:
@@ -155,9 +169,8 @@ class MemoryLimiter:
                 self._under_way.pop(key, None)
 
     def counts(self) -> Counts:
-        """The calendar quotas used up to now, without those of periods that are over."""
-        self._periods.at(self._wall())
-        return {key: counted for key, counted in self._counts.items() if self._is_now(counted)}
+        """The calendar quotas used up to now: a copy, which another thread may write down."""
+        return dict(self._counts)
 
     def restore(self, counts: Mapping[str, tuple[int, int, bool]]) -> None:
         """Take up counts of an earlier process; the larger count of a key stays."""

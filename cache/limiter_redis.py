@@ -32,7 +32,9 @@ class _Asked(Pending):
 
     __slots__ = ("arguments", "charges", "is_waited_for", "keys", "lease")
 
-    def __init__(self, future: "asyncio.Future[None]", charges: Sequence[Charge], keys: bytes, arguments: bytes, lease: str) -> None:
+    def __init__(
+        self, future: "asyncio.Future[None]", charges: Sequence[Charge], keys: bytes, arguments: bytes, lease: str
+    ) -> None:
         self.future = future
         self.then = None
         self.charges = charges
@@ -43,7 +45,7 @@ class _Asked(Pending):
 
 
 class RedisLimiter:
-    """See core.cache.Limiter. `local` counts while Redis is down and `when_down` says so; it knows nothing of the others' counts."""
+    """See core.cache.Limiter. `local` counts while Redis is down and `when_down` says so; it does not know what others count."""
 
     def __init__(
         self, url: str, local: MemoryLimiter, *, when_down: WhenDown = "local", prefix: bytes = PREFIX, timeout_s: float = 0.5
@@ -110,7 +112,7 @@ class RedisLimiter:
         gathered, self._gathered = self._gathered, []
         for start in range(0, len(gathered), _PER_CALL):
             batch = gathered[start : start + _PER_CALL]
-            keys = sum([len(asked.charges) for asked in batch])
+            keys = sum(len(asked.charges) for asked in batch)
             head = b"*%d\r\n" % (4 + 4 * keys + len(batch))
             parts = [head, _EVALSHA, bulk(b"%d" % keys), *[asked.keys for asked in batch], bulk(b"%d" % len(batch))]
             parts += [asked.arguments for asked in batch]

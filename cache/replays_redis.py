@@ -1,116 +1,65 @@
-"""The replay store of all nodes, in Redis: one `SET … NX PX` a key, sent together with those that wait at the same time.
+"""The replay store of all nodes, in Redis: one `SET … NX PX` a key over the limiters' kind of link, which never waits for a turn.
 
 Redis must run without eviction (`maxmemory-policy noeviction`, its default): one that evicts would forget too early.
 """
 
 import asyncio
 import math
-from collections import deque
-from collections.abc import Awaitable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Awaitable
+from functools import partial
+from typing import Any
 
-from cache.redis_connection import RedisConnection
-from cache.replays_memory import check_ttl
+from cache.replays_memory import MemoryReplays, check_ttl
+from cache.resp import RedisLink, packed
 from core.cache import Replays
-from core.errors import Limited, PlatformError, Unavailable
-from core.supervise import Tasks
+from core.errors import PlatformError, Unavailable
 
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-_LONGEST_BATCH = 256
-_MOST_WAITING = 10_000
-
-
-class _Question(NamedTuple):
-    key: str
-    ttl_s: float
-    answer: asyncio.Future[bool]
+PREFIX = b"zhiyun:replay:"
 
 
 class RedisReplays:
-    """See core.cache.Replays. Redis down: each question ends with Unavailable, or is put to `fallback`, which knows only what this
-    node has seen meanwhile. One batch is on its way at a time; of those that wait, more than 10,000 are refused (Unavailable)."""
+    """See core.cache.Replays. While Redis can't be asked: Unavailable, or the answer of `fallback`, which knows only what this node
+    has seen meanwhile."""
 
-    def __init__(self, connection: RedisConnection, *, prefix: str = "zhiyun:replay:", fallback: Replays | None = None) -> None:
-        self._connection = connection
+    def __init__(self, url: str, *, prefix: bytes = PREFIX, fallback: MemoryReplays | None = None, timeout_s: float = 0.5) -> None:
+        self._link = RedisLink(url, timeout_s=timeout_s)
         self._prefix = prefix
         self._fallback = fallback
-        self._tasks = Tasks(_is_told_to_its_askers)
-        self._waiting: deque[_Question] = deque()
-        self._is_sending = False
 
-    def is_new(self, key: str, ttl_s: float) -> Awaitable[bool]:
+    async def open(self) -> bool:
+        """Wait for the first attempt to connect; whether Redis answers. It goes on trying by itself."""
+        return await self._link.open()
+
+    def is_new(self, key: str, ttl_s: float) -> bool | Awaitable[bool]:
         check_ttl(ttl_s)
-        if len(self._waiting) >= _MOST_WAITING:
-            raise Unavailable(f"{self._connection.where} is too slow: {_MOST_WAITING} nonces wait to be checked")
+        if not self._link.is_up:
+            self._link.wake()
+            return self._without_redis(key, ttl_s, self._link.cause)
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Question(key, ttl_s, answer))
-        if not self._is_sending:
-            self._is_sending = True
-            self._tasks.spawn(
-                self._send(), name="replays"
-            )  # it starts in the loop's next round: all of this round are in its batch
+        name = self._prefix + key.encode(errors="surrogatepass")  # JSON may hold half a surrogate pair
+        command = packed(b"SET", name, b"", b"PX", b"%d" % math.ceil(ttl_s * 1000), b"NX")
+        self._link.send(command, partial(self._settle, answer, key, ttl_s))
         return answer
 
-    async def _send(self) -> None:
+    def _settle(self, answer: asyncio.Future[bool], key: str, ttl_s: float, reply: Any) -> None:
+        if answer.done():  # the caller has gone
+            return
+        if reply is None or reply == b"OK":
+            answer.set_result(reply is not None)
+            return
         try:
-            while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _LONGEST_BATCH))]
-                await self._ask([each for each in batch if not each.answer.done()])
-        finally:
-            self._is_sending = False
+            answer.set_result(self._without_redis(key, ttl_s, str(reply)))
+        except PlatformError as error:
+            answer.set_exception(error)
 
-    async def _ask(self, batch: Sequence[_Question]) -> None:
-        try:
-            answers = await self._connection.call(lambda redis: self._set_all(redis, batch))
-        except Unavailable as error:
-            await self._ask_fallback(batch, error)
-        except BaseException:  # closed meanwhile
-            for each in batch:
-                _fail(each, Unavailable("the replay store was closed"))
-            raise
-        else:
-            for each, is_new in zip(batch, answers, strict=True):
-                if not each.answer.done():
-                    each.answer.set_result(bool(is_new))
-
-    async def _set_all(self, redis: "Redis", batch: Sequence[_Question]) -> list[object]:
-        async with redis.pipeline(transaction=False) as pipe:
-            for each in batch:
-                pipe.set(self._prefix + each.key, b"", px=math.ceil(each.ttl_s * 1000), nx=True)
-            answers: list[object] = await pipe.execute()
-            return answers
-
-    async def _ask_fallback(self, batch: Sequence[_Question], error: Unavailable) -> None:
-        for each in batch:
-            if self._fallback is None:
-                _fail(each, Unavailable(error.detail))
-                continue
-            try:
-                is_new = self._fallback.is_new(each.key, each.ttl_s)
-                is_new = is_new if isinstance(is_new, bool) else await is_new
-            except (Limited, Unavailable) as refused:
-                _fail(each, refused)
-            else:
-                if not each.answer.done():
-                    each.answer.set_result(is_new)
+    def _without_redis(self, key: str, ttl_s: float, cause: str) -> bool:
+        if self._fallback is not None:
+            return self._fallback.is_new(key, ttl_s)
+        raise Unavailable(f"whether a nonce is new can't be told now: {self._link.where}: {cause}")
 
     async def close(self) -> None:
-        await self._tasks.close()
-        while self._waiting:
-            _fail(self._waiting.popleft(), Unavailable("the replay store was closed"))
-        await self._connection.close()
+        await self._link.close()
 
 
-def _fail(question: _Question, error: PlatformError) -> None:
-    if not question.answer.done():
-        question.answer.set_exception(error)
-
-
-def _is_told_to_its_askers(task: str, error: BaseException) -> None:
-    """Everyone who waits gets the error; nobody else has to."""
-
-
-def _conforms(connection: RedisConnection) -> Replays:
-    return RedisReplays(connection)
+def _conforms(url: str) -> Replays:
+    return RedisReplays(url)

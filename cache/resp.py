@@ -119,7 +119,8 @@ class RedisLink:
         self._is_closed = True
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.end("closed")
+            connection.end("closed", sends_the_rest=True)
+            await asyncio.wait([connection.gone], timeout=self._timeout_s)
         await self._tasks.close()
 
 
@@ -127,7 +128,7 @@ class _Connection(asyncio.Protocol):
     """Replies go to the callbacks in the order of the commands."""
 
     def __init__(self, link: RedisLink, timeout_s: float) -> None:
-        from hiredis import ReplyError, Reader  # loaded where Redis is used
+        from hiredis import Reader, ReplyError  # loaded where Redis is used
 
         self._link = link
         self._timeout_s = timeout_s
@@ -137,6 +138,7 @@ class _Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self.waiting: deque[tuple[float, Done]] = deque()
         self.is_lost = False
+        self.gone: asyncio.Future[None] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # uvloop's is no sub-class of asyncio.Transport
@@ -185,8 +187,10 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.end(str(exc) if exc else "the connection was closed")
+        if not self.gone.done():
+            self.gone.set_result(None)
 
-    def end(self, cause: str) -> None:
+    def end(self, cause: str, *, sends_the_rest: bool = False) -> None:
         """Close, and tell all who wait."""
         if self.is_lost:
             return
@@ -194,7 +198,7 @@ class _Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         if self._transport is not None:
-            self._transport.abort()
+            (self._transport.close if sends_the_rest else self._transport.abort)()
         self._link.lost(self, cause)
         waiting, self.waiting = self.waiting, deque()
         for _, done in waiting:

@@ -1,6 +1,22 @@
 """All commands put together. Modules import heavy libraries inside their commands: help must be instant."""
 
-from cli import apps, audit, bus, credentials, demo, doctor, documents, jobs, login, quarantine, resources, up, users
+from cli import (
+    apps,
+    audit,
+    bus,
+    credentials,
+    demo,
+    doctor,
+    documents,
+    jobs,
+    login,
+    quarantine,
+    resources,
+    sessions,
+    up,
+    usage,
+    users,
+)
 from cli.terminal import group
 
 app = group("Zhiyun 智云, an open data platform: start a node, and manage it. 启动节点与管理平台。")
@@ -10,6 +26,7 @@ documents.add(app)
 doctor.add(app)
 login.add(app)
 audit.add(app)
+usage.add(app)
 for name, text in (("app", "Apps, clients of the data services 应用"), ("proxy", "Partners that carry apps 外部代理")):
     owners = group(text)
     apps.add(owners, name)
@@ -19,6 +36,7 @@ for name, text in (
     ("source", "Foreign systems 数据源"),
     ("service", "Data services 数据服务"),
     ("plan", "How much an app may ask 流量套餐"),
+    ("device", "Devices of apps, each with a key of its own 设备"),
 ):
     declared = group(text)
     resources.add(declared, name)
@@ -26,6 +44,7 @@ for name, text in (
 for module, name, text in (
     (jobs, "job", "Collection jobs 采集任务"),
     (bus, "bus", "The data bus 数据总线"),
+    (sessions, "session", "Sessions of apps: their access tokens 会话"),
     (users, "user", "Console users 控制台用户"),
 ):
     commands = group(text)

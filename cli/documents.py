@@ -1,4 +1,4 @@
-"""The platform document: `apply`, `diff`, `export`, and for its author `init` and `schema`."""
+"""The platform document: `apply`, `diff`, `export`, `rollback`, and for its author `init` and `schema`."""
 
 import json
 import os
@@ -21,6 +21,7 @@ def add(app: typer.Typer) -> None:
     command(app, "apply")(apply)
     command(app, "diff")(diff)
     command(app, "export")(export)
+    command(app, "rollback")(rollback)
     command(app, "init")(init)
     command(app, "schema")(schema)
 
@@ -87,6 +88,16 @@ def export(
         return
     _write_new(file, text)
     terminal.result({"file": str(file)}, f"written to {file}")
+
+
+def rollback(
+    terminal: Terminal,
+    revision: Annotated[int, typer.Argument(metavar="REVISION", min=0, help="see zhiyun audit 版本号")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only show what would change 只看不改")] = False,
+) -> None:
+    """Make everything declared what it was at an earlier revision. Keys and users stay. 回滚到先前版本。"""
+    found = terminal.client.ask("POST", "rollback", {"revision": revision, "dry_run": dry_run})
+    _show(terminal, found, "would roll back" if dry_run else "rolled back", "nothing to do")
 
 
 def _yaml(document: Any) -> str:

@@ -14,6 +14,7 @@ SECTIONS: Mapping[str, str] = {
     "source": "sources",
     "service": "services",
     "plan": "plans",
+    "device": "devices",
     "job": "jobs",
 }
 _Column = Callable[[dict[str, Any]], object]
@@ -38,6 +39,11 @@ _COLUMNS: Mapping[str, Mapping[str, _Column]] = {
     "service": {
         "KIND": lambda b: b.get("kind"),
         "FROM": lambda b: b.get("dataset") or f"{b['call']['source']} {b['call']['operation']}",
+        "ENABLED": lambda b: b.get("enabled", True),
+        "TITLE": lambda b: b.get("title", ""),
+    },
+    "device": {
+        "APP": lambda b: b.get("app"),
         "ENABLED": lambda b: b.get("enabled", True),
         "TITLE": lambda b: b.get("title", ""),
     },

@@ -275,3 +275,34 @@ class Nodes(Protocol):
     async def all(self) -> list[NodeReport]: ...
 
     async def forget(self, node: str) -> None: ...
+
+
+class UsageRow(Struct, frozen=True):
+    """What one app did on one route or service in one hour. `hour_ms` is the hour's start, since 1970, UTC. `limited` are requests
+    that a limit refused, `errors` answers of 500 and above; both are among `requests`."""
+
+    app: str
+    route: str
+    hour_ms: int
+    requests: int = 0
+    errors: int = 0
+    limited: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+class Usage(Protocol):
+    """Counters of each app, route and hour, added to by every worker."""
+
+    async def add(self, rows: Sequence[UsageRow]) -> None:
+        """Add all of them or none. Unavailable where it is not known to have been done."""
+        ...
+
+    async def read(self, app: str, *, since_ms: int, until_ms: int) -> list[UsageRow]:
+        """The hours that begin at or after `since_ms` and before `until_ms`, by hour, then route. InvalidInput for more than
+        100,000."""
+        ...
+
+    async def trim(self, *, older_than_ms: int) -> int:
+        """Forget hours that began before that moment; how many rows."""
+        ...

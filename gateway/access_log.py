@@ -14,6 +14,7 @@ from itertools import pairwise
 from json.encoder import encode_basestring_ascii as _quote
 from pathlib import Path
 from random import random
+from threading import Lock
 from typing import Any, Literal
 
 import msgspec
@@ -67,6 +68,7 @@ class AccessLog:
         self._file = -1
         self._written = 0
         self._is_failing = False
+        self._writing = Lock()  # a loop that is cancelled leaves its write to end in its thread
 
     def on_end(self, request: Request) -> None:
         settings = self._settings
@@ -101,6 +103,10 @@ class AccessLog:
         lines = self._take()
         if lines and not self._write(lines):
             self._drop(len(lines))
+        with self._writing:
+            self._shut()
+
+    def _shut(self) -> None:
         if self._file >= 0:
             os.fsync(self._file)
             os.close(self._file)
@@ -113,6 +119,10 @@ class AccessLog:
     def _write(self, lines: list[str]) -> bool:
         """Whether the lines are in the file."""
         data = "".join(lines).encode("utf-8", "replace")
+        with self._writing:
+            return self._written_out(data)
+
+    def _written_out(self, data: bytes) -> bool:
         try:
             if self._file >= 0 and self._written + len(data) > self._settings.max_bytes:
                 self._rotate()
@@ -139,9 +149,7 @@ class AccessLog:
 
     def _rotate(self) -> None:
         """access.log → access.log.1 → … → access.log.<keep>, which is overwritten."""
-        os.fsync(self._file)
-        os.close(self._file)
-        self._file = -1
+        self._shut()
         names = [self._path, *(self._path.with_suffix(f".log.{number}") for number in range(1, self._settings.keep + 1))]
         if len(names) == 1:
             self._path.unlink()

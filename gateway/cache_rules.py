@@ -18,8 +18,17 @@ _REVALIDATES_S = 3600.0  # how long a stale answer with a validator is kept to b
 _BY_DEFAULT = frozenset({200, 203, 204, 300, 301, 308})
 _IF_TOLD = _BY_DEFAULT | {302, 307, 404, 410}
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"})
-_OF_THE_TRANSFER = _HOP_BY_HOP | {"age", "content-length", "proxy-authenticate", "proxy-authentication-info", "x-cache"}
-_OF_304 = frozenset({"cache-control", "content-location", "date", "etag", "expires", "last-modified", "vary"})
+# Date and Server are told anew with each answer; how old it is, Age says.
+_OF_THE_TRANSFER = _HOP_BY_HOP | {
+    "age",
+    "content-length",
+    "date",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "server",
+    "x-cache",
+}
+_OF_304 = frozenset({"cache-control", "content-location", "etag", "expires", "last-modified", "vary"})
 FAILURES = frozenset({500, 502, 503, 504})
 """The answers that stale-if-error covers (RFC 5861 §4)."""
 

@@ -5,6 +5,7 @@ No reference to another document is ever fetched; patterns run in bounded time.
 
 import re
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 import jsonschema_rs
 
@@ -14,6 +15,7 @@ MAX_PROBLEMS = 5
 _MAX_CHARS = 160
 _PATTERNS = jsonschema_rs.FancyRegexOptions(backtrack_limit=100_000)
 _PLAIN_NAME = re.compile(r"\w+")
+_URI = "%!#$&'()*+,/:;=?@[]~"
 _DOCUMENT = "urn:zhiyun:document"
 
 
@@ -23,7 +25,7 @@ class Schema:
     def __init__(self, schema: Any, where: str, *, registry: jsonschema_rs.Registry | None = None) -> None:
         try:
             self._validator = jsonschema_rs.Draft202012Validator(
-                schema, validate_formats=True, offline=True, registry=registry, pattern_options=_PATTERNS
+                _with_uris(schema), validate_formats=True, offline=True, registry=registry, pattern_options=_PATTERNS
             )
         except ValueError as error:
             raise ConfigError(f"{where}: the schema can't be used: {_first_line(error)}") from None
@@ -43,7 +45,7 @@ class Schema:
 def registry_of(document: dict[str, Any], where: str) -> jsonschema_rs.Registry:
     """A whole document whose parts are schemas. Raises ConfigError."""
     try:
-        return jsonschema_rs.Registry([(_DOCUMENT, document)], draft=jsonschema_rs.Draft202012, retriever=_refuse)
+        return jsonschema_rs.Registry([(_DOCUMENT, _with_uris(document))], draft=jsonschema_rs.Draft202012, retriever=_refuse)
     except ValueError as error:
         raise ConfigError(f"{where}: {_first_line(error)}") from None
 
@@ -63,12 +65,17 @@ def part(pointer: str) -> dict[str, str]:
 
 def escaped(step: str) -> str:
     """A step of a JSON pointer in a URI fragment (RFC 6901 §6)."""
-    plain = step.replace("~", "~0").replace("/", "~1")
-    return "".join(each if each.isascii() and (each.isalnum() or each in "~._-") else _percent(each) for each in plain)
+    return quote(step.replace("~", "~0").replace("/", "~1"), safe="~", errors="replace")
 
 
-def _percent(character: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in character.encode())
+def _with_uris(schema: Any) -> Any:
+    """References as people write them (`#/components/schemas/客户`) made the URIs that they must be (RFC 3986 §3.5)."""
+    if isinstance(schema, dict):
+        return {
+            name: quote(value, safe=_URI) if name == "$ref" and isinstance(value, str) else _with_uris(value)
+            for name, value in schema.items()
+        }
+    return [_with_uris(item) for item in schema] if isinstance(schema, list | tuple) else schema
 
 
 def _place(path: list[str | int]) -> str:

@@ -18,7 +18,7 @@ from gateway.stage import Request
 # In this order in keys. Only a user's name may hold any character: it stands last, so that no two combinations share a key.
 _ORDER: tuple[Dimension, ...] = ("route", "app", "plan", "device", "address", "user")
 _LONGEST_NAME = 128
-_CODES = {"rate": "rate_limited", "day": "quota_used_up", "month": "quota_used_up", "concurrent": "too_many_under_way"}
+ROUND_UP = 1 - 1e-6  # seconds are told whole
 
 
 class Amount(Struct, frozen=True):
@@ -32,27 +32,50 @@ class Amount(Struct, frozen=True):
     sentence: str
 
     def refusal(self, retry_after_s: float) -> Limited:
-        return Limited(self.sentence, retry_after_s=retry_after_s, code=_CODES[self.bound.kind])
+        if self.bound.kind == "rate":
+            return Limited(self.sentence, retry_after_s=retry_after_s, code="rate_limited")
+        if self.bound.kind == "concurrent":
+            return Limited(self.sentence, retry_after_s=retry_after_s, code="too_many_under_way")
+        return Limited(self.sentence, retry_after_s=retry_after_s, code="quota_used_up")
 
 
 class Bill(Struct, frozen=True):
-    """What a request is charged: `charges` and `amounts` in the same order, and both header fields' constant parts."""
+    """What a request is charged: `charges` and `amounts` in the same order, and the constant parts of both header fields. The rest
+    is of the one amount where there is one alone; an interval above 0 says that it is a rate."""
 
     charges: tuple[Charge, ...]
     amounts: tuple[Amount, ...]
     policy: tuple[str, str]
+    label: str
+    key: str = ""
+    interval_s: float = 0.0
+    tolerance_s: float = 0.0
 
     @staticmethod
     def of(parts: Sequence[tuple[str, tuple[Amount, ...]]]) -> "Bill":
         """From keys and the amounts that are counted under them."""
-        charges = tuple((key + amount.suffix, amount.bound) for key, amounts in parts for amount in amounts)
-        all_amounts = tuple(amount for _, amounts in parts for amount in amounts)
-        return Bill(charges, all_amounts, ("RateLimit-Policy", ", ".join(amount.policy for amount in all_amounts)))
+        return _NOTHING.plus(parts)
+
+    def plus(self, parts: Sequence[tuple[str, tuple[Amount, ...]]]) -> "Bill":
+        """The same with more."""
+        charges = self.charges + tuple((key + amount.suffix, amount.bound) for key, amounts in parts for amount in amounts)
+        amounts = self.amounts + tuple(amount for _, more in parts for amount in more)
+        policy = ("RateLimit-Policy", ", ".join(amount.policy for amount in amounts))
+        if len(amounts) != 1:
+            return Bill(charges, amounts, policy, "")
+        bound = amounts[0].bound
+        return Bill(charges, amounts, policy, amounts[0].label, charges[0][0], bound.interval_s, bound.tolerance_s)
 
     def told(self, answer: Answer) -> tuple[str, str]:
         """The RateLimit field: what is left of each amount, and the whole seconds until all of it is free."""
-        items = zip(self.amounts, answer.left, strict=True)
-        return "RateLimit", ", ".join(f"{amount.label}{left};t={-int(-reset_s // 1)}" for amount, (left, reset_s) in items)
+        items = [
+            f"{amount.label}{left};t={int(reset_s + ROUND_UP)}"
+            for amount, (left, reset_s) in zip(self.amounts, answer.left, strict=True)
+        ]
+        return "RateLimit", ", ".join(items)
+
+
+_NOTHING = Bill((), (), ("RateLimit-Policy", ""), "")
 
 
 class Counted(Struct, frozen=True):

@@ -10,12 +10,14 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from threading import Lock
 
 import msgspec
 import structlog
 from msgspec import Struct
 
 from gateway.record import CLASSES, EDGES_S, IN, LATENCIES, MICROSECONDS, OUT, VERDICTS, WIDTH, Recorder, Row
+from gateway.stage import Request, Response
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _EVERY_S = 1.0
@@ -61,6 +63,7 @@ class MetricsFile:
     def __init__(self, folder: Path, worker: str, recorder: Recorder) -> None:
         self._path = folder / f"{worker}.msgpack"
         self._recorder = recorder
+        self._writing = Lock()  # a loop that is cancelled leaves its write to end in its thread
 
     def restore(self) -> None:
         """Go on from the totals of the process before."""
@@ -92,10 +95,14 @@ class MetricsFile:
         return Numbers(os.getpid(), now_ms, WIDTH, routes, apps, codes, counters, gauges)
 
     def _store(self, numbers: Numbers) -> None:
+        with self._writing:
+            self._replace(msgspec.msgpack.encode(numbers))
+
+    def _replace(self, data: bytes) -> None:
         draft = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft.write_bytes(msgspec.msgpack.encode(numbers))
+            draft.write_bytes(data)
             draft.replace(self._path)  # a reader sees the old file or the new one, never half
         except OSError as error:
             _log.warning("the metrics file can't be written", path=str(self._path), error=str(error))
@@ -137,6 +144,16 @@ def exposition(folder: Path) -> bytes:
     _family(lines, "zhiyun_gateway_workers", "gauge", "Workers of this node that are alive")
     lines.append(f"zhiyun_gateway_workers {len(live)}")
     return ("\n".join(lines) + "\n").encode()
+
+
+class MetricsEndpoint:
+    """`GET /metrics` for a gateway without a back office beside it, on an address of its own: it needs no login."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def __call__(self, request: Request) -> Response:
+        return Response(200, [("Content-Type", CONTENT_TYPE)], await asyncio.to_thread(exposition, self._folder))
 
 
 def _rows(lines: list[str], prefix: str, label: str, what: str, totals: dict[str, Row]) -> None:

@@ -21,7 +21,7 @@ Position = Literal["cors", "compress", "authenticate", "authorise", "limit", "fi
 _RANKS = {name: rank for rank, name in enumerate(get_args(Position))}
 _MISTAKES = (
     ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, OSError, RuntimeError, SyntaxError,
-    TypeError, ValueError,
+    SystemExit, TypeError, ValueError, msgspec.MsgspecError,
 )  # fmt: skip
 """What foreign code may raise while it is loaded."""
 

@@ -46,7 +46,7 @@ class Recorder:
         self.gauges: dict[str, Callable[[], float]] = {}
         self.traffic = Traffic(self.fold)
         self._rows: dict[tuple[str, str], Row] = {}
-        self._usage = usage
+        self.usage = usage
 
     def on_end(self, request: Request) -> None:
         pipe, identity = request.pipe, request.identity
@@ -92,8 +92,8 @@ class Recorder:
             _add(self.routes, route, row)
             if app:
                 _add(self.apps, app if app in self.apps or len(self.apps) < MAX_APPS else OTHER, row)
-                if self._usage is not None:
-                    self._usage.add(app, route, row)
+                if self.usage is not None:
+                    self.usage.add(app, route, row)
             latencies = [one + two for one, two in zip(latencies, row[LATENCIES:], strict=True)]
             errors += row[5]
         self.traffic.absorb(latencies, errors)

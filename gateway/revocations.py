@@ -25,12 +25,13 @@ class Revocations:
         self._devices: Covered = {}
         self._of = {"session": self._sessions, "app": self._apps, "device": self._devices}
         self._floor, self._floor_until_ms = "", 0
+        self._is_empty = True
         self._callbacks: list[Callback] = []
 
     def is_revoked(self, session: str, app: str = "", device: str = "") -> bool:
         """Whether the session of this id, app and device has ended. Never for a caller without a session (an API key, a
         signature)."""
-        if not session:
+        if self._is_empty or not session:
             return False
         if session in self._sessions:
             return True
@@ -44,6 +45,7 @@ class Revocations:
         """Take them in, in any order and any number of times; then the callbacks are told of those that were news."""
         now_ms = self._now_ms()
         news = [each for each in found if each.until_ms > now_ms and self._is_news(each)]
+        self._is_empty = self._is_empty and not news
         if len(self) > self._max_entries:
             self.drop_expired()
             self._shrink()
@@ -64,6 +66,7 @@ class Revocations:
                 del covered[name]
         if self._floor_until_ms <= now_ms:
             self._floor = ""
+        self._is_empty = not len(self) and not self._floor
 
     def __len__(self) -> int:
         return len(self._sessions) + len(self._apps) + len(self._devices)
@@ -78,7 +81,8 @@ class Revocations:
         """Down to half of what it may hold, unless what had expired was enough."""
         if len(self) <= self._max_entries:
             return
-        entries = [(last, until, of, name) for of, covered in self._of.items() for name, (last, until) in covered.items()]
-        for last, until_ms, of, name in sorted(entries)[: len(entries) - self._max_entries // 2]:
-            self._floor, self._floor_until_ms = max(self._floor, last), max(self._floor_until_ms, until_ms)
-            del self._of[of][name]
+        lasts = sorted(last for covered in self._of.values() for last, _ in covered.values())
+        self._floor = max(self._floor, lasts[len(lasts) - self._max_entries // 2 - 1])
+        for covered in self._of.values():
+            for name in [name for name, (last, _) in covered.items() if last <= self._floor]:
+                self._floor_until_ms = max(self._floor_until_ms, covered.pop(name)[1])

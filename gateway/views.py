@@ -51,10 +51,14 @@ class View:
         return next((name for name in value if not self.is_plain(name)), None) if isinstance(value, dict) else None
 
 
-def views_of(platform: Platform, name: str) -> dict[str, View]:
-    """By app: the views of a service or route, of the apps whose grant narrows its fields."""
-    grants = {app: declared.grants[name] for app, declared in platform.apps.items() if name in declared.grants}
-    return {app: View(grant) for app, grant in grants.items() if grant.fields or grant.masks}
+def views_of(platform: Platform) -> dict[str, dict[str, View]]:
+    """By service or route, then by app: the views of those apps whose grant narrows the fields."""
+    found: dict[str, dict[str, View]] = {}
+    for app, declared in platform.apps.items():
+        for name, grant in declared.grants.items():
+            if grant.fields or grant.masks:
+                found.setdefault(name, {})[app] = View(grant)
+    return found
 
 
 def cover(mask: Mask) -> Cover:
@@ -90,12 +94,16 @@ _NO_NODE = _Node()
 
 def _tree(paths: tuple[str, ...]) -> _Tree:
     root: _Tree = {}
-    for path in sorted(paths, key=lambda each: -each.count(".")):  # the widest last: it wins
+    for path in sorted(paths, key=lambda each: each.count(".")):  # the widest first: it wins
         *steps, last = path.split(".")
         tree = root
         for step in steps:
-            tree = tree.setdefault(step, {}) or {}
-        tree[last] = None
+            inner = tree.setdefault(step, {})
+            if inner is None:
+                break
+            tree = inner
+        else:
+            tree[last] = None
     return root
 
 

@@ -69,8 +69,11 @@ def build() -> bool:
             return False
         shutil.rmtree(TARGET, ignore_errors=True)
         TARGET.mkdir(parents=True)
-        with ThreadPoolExecutor(max_workers=2) as threads:
+        threads = ThreadPoolExecutor(max_workers=2)
+        try:
             list(threads.map(lambda name: _compile(name, command), MODULES))
+        finally:
+            threads.shutdown(cancel_futures=True)  # after a failure the rest is of no use
         (TARGET / "made-by").write_text(f"Cython {_cython()}, {_compiler_name(command[0])}", encoding="ascii")
         (TARGET / "recipe").write_text(_recipe(), encoding="ascii")
         # Last and at once: what is half made is never used.

@@ -10,7 +10,21 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
-from console.api import audit, bus, credentials, documents, health, jobs, overview, quarantine, session, sources, users
+from console.api import (
+    app_sessions,
+    audit,
+    bus,
+    credentials,
+    documents,
+    health,
+    jobs,
+    overview,
+    quarantine,
+    session,
+    sources,
+    usage,
+    users,
+)
 from console.api.access import authorised
 from console.api.control import Control
 from console.api.middleware import AnswerHeaders
@@ -47,7 +61,7 @@ def create_api(control: Control) -> FastAPI:
 
 def _authorised_router() -> APIRouter:
     router = APIRouter(dependencies=[Depends(authorised)])
-    for module in (audit, bus, credentials, documents, jobs, overview, quarantine, sources, users):
+    for module in (app_sessions, audit, bus, credentials, documents, jobs, overview, quarantine, sources, usage, users):
         router.include_router(module.router)
     router.include_router(resource_routers())
     return router

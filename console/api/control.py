@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
 from core.adapter import Adapter
 from core.bus import Transport
-from core.stores import JobStates, Mirror, Nodes, Quarantine, Run
+from core.sessions import AppSessions
+from core.stores import JobStates, Mirror, Nodes, Quarantine, Run, Usage
+from registry.app_sessions import Revoker
 from registry.credentials import Credentials
 from registry.registry import Registry
 from registry.users import Users
@@ -64,6 +67,8 @@ class Control:
     job_states: JobStates
     quarantine: Quarantine
     nodes: Nodes
+    app_sessions: AppSessions
+    revoker: Revoker
     mirror: Mirror
     bus: Transport
     jobs: JobControl
@@ -73,6 +78,8 @@ class Control:
     gateway_url: str
     version: str
     adapters: Mapping[str, Adapter] = field(default_factory=dict)
+    usage: Usage | None = None
+    metrics_folder: Path | None = None  # of the gateway workers beside this node
 
 
 def _control(request: Request) -> Control:

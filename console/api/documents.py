@@ -1,4 +1,4 @@
-"""The platform document as a whole: apply, diff, export, and the schema that editors check it with."""
+"""The platform document as a whole: apply, diff, export, rollback, and the schema that editors check it with."""
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
@@ -7,7 +7,7 @@ from config.schema import json_schema
 from console.api.access import Caller, operator_only
 from console.api.control import Control, Controlled
 from console.api.json_io import Json, gives, read_json, takes
-from console.api.messages import Applied, DocumentBody
+from console.api.messages import Applied, DocumentBody, RollbackBody
 
 router = APIRouter(tags=["platform document"])
 
@@ -27,6 +27,16 @@ async def apply(request: Request, control: Controlled, caller: Caller) -> Respon
 async def diff(request: Request, control: Controlled) -> Response:
     """What `apply` would do; secrets are masked."""
     return Json(await _wished(control, await read_json(request, DocumentBody)))
+
+
+@router.post("/rollback", openapi_extra=takes("RollbackBody"), responses=gives("Applied"))
+async def rollback(request: Request, control: Controlled, caller: Caller) -> Response:
+    """Make everything declared what it was at an earlier revision, as one more audited change; `dry_run` changes nothing. Keys,
+    users and signing keys stay as they are. 409 where the audit does not reach back, 422 where what was then no longer holds."""
+    body = await read_json(request, RollbackBody)
+    found = await control.registry.rollback(body.revision, actor=caller.name, dry_run=body.dry_run)
+    changes = [each for each in found if each.action != "same"]
+    return Json(Applied(await control.registry.revision(), changes, len(found) - len(changes), dry_run=body.dry_run))
 
 
 async def _wished(control: Control, body: DocumentBody) -> Applied:

@@ -104,6 +104,13 @@ class DocumentBody(Body, frozen=True):
     dry_run: bool = False
 
 
+class RollbackBody(Body, frozen=True):
+    """Back to how everything declared was at `revision`."""
+
+    revision: Annotated[int, Meta(ge=0)]
+    dry_run: bool = False
+
+
 class Applied(Struct, frozen=True):
     """What was (or would be) changed. `revision` is the registry's afterwards."""
 

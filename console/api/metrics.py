@@ -1,5 +1,6 @@
-"""The platform in Prometheus' text format, made anew at each scrape from the stores; no global registry."""
+"""The platform in Prometheus' text format, made anew at each scrape from the stores and from this node's workers."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from console.api.jobs import latest_runs
 from console.api.messages import BusState
 from core.clock import epoch_ms
 from core.stores import NodeReport, Run
+from gateway.metrics import exposition
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -103,4 +105,7 @@ async def metrics_text(control: Control) -> bytes:
     )
     registry = CollectorRegistry(auto_describe=False)
     registry.register(facts)
-    return generate_latest(registry)
+    text = generate_latest(registry)
+    if control.metrics_folder is not None:
+        text += await asyncio.to_thread(exposition, control.metrics_folder)
+    return text

@@ -8,7 +8,9 @@ from fastapi.openapi.utils import get_openapi
 
 from config.model import KINDS
 from console.api import messages
+from core.sessions import AppSession, Revocation
 from core.stores import AuditEntry, Run
+from gateway.usage import UsageReport
 
 _PROBLEM = {
     "type": "object",
@@ -36,7 +38,7 @@ def _message_types() -> list[Any]:
 
 def schemas() -> dict[str, Any]:
     """Every schema that the paths refer to, by its name."""
-    types = [part for _, part in KINDS.values()] + [*_message_types(), Run, AuditEntry]
+    types = [part for _, part in KINDS.values()] + [*_message_types(), Run, AuditEntry, AppSession, Revocation, UsageReport]
     _, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     return {**components, "Problem": _PROBLEM}
 

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
@@ -21,17 +21,20 @@ from gateway.identity import Means as Kind
 from gateway.means import Means
 from gateway.stage import Request
 
-_ENTRIES = 65_536
+ENTRIES = 65_536
 _LONGEST_KEPT = 1536  # bytes of a field that is remembered; with the entries this bounds the memo's memory
 _TYPES = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})  # RFC 8725 §3.11: no proof or ID event passes for an access token
 
 
-class Verified(NamedTuple):
-    """What a token proved, until when (epoch seconds), and what its bearer has to prove at each request."""
+class Verified(Struct, frozen=True, gc=False):
+    """What a token proved, until when that holds (epoch seconds; then it must be verified anew), and what its bearer has to prove
+    at each request. `made` is an id of the time when it was made, where its `jti` is not one of ours that says so: then it ends
+    with all sessions of its app, too."""
 
     identity: Identity
-    expires: float
+    until: float
     bound: jwt.Confirmation | None
+    made: str = ""
 
 
 class TokenSource(Protocol):
@@ -53,7 +56,7 @@ class Proofs(Protocol):
 class Revocations(Protocol):
     """Sessions that have been revoked; asked at each request, so a look-up in memory."""
 
-    def is_revoked(self, session: str) -> bool: ...
+    def is_revoked(self, session: str, app: str = "", device: str = "") -> bool: ...
 
 
 class _Issued(Struct, frozen=True):
@@ -64,10 +67,10 @@ _issued = msgspec.json.Decoder(_Issued)
 
 
 class Bearer:
-    """Of one snapshot, as its memo is: a token in it was right under these keys, apps and devices. What a snapshot can't know is
-    asked at every request: the time, revocations, proofs of possession.
+    """Of one snapshot; its memo holds what was right under the same keys, apps and devices. What a snapshot can't know is asked at
+    every request: the time, revocations, proofs of possession.
 
-    `sources` by `iss`; `others` is asked about every other `iss`.
+    `sources` by `iss`; `apps` for tokens that apps sign themselves: every HS256, since nobody else may use that.
     """
 
     kind: Kind = "bearer"
@@ -76,22 +79,23 @@ class Bearer:
     def __init__(
         self,
         sources: Mapping[str, TokenSource],
-        others: TokenSource,
+        apps: TokenSource,
         *,
         proofs: Proofs | None = None,
         revocations: Revocations | None = None,
         now: Callable[[], float] = time.time,
+        memo: Memo[Verified] | None = None,
     ) -> None:
         self._sources = sources
-        self._others = others
+        self._apps = apps
         self._proofs = proofs
         self._is_revoked = revocations.is_revoked if revocations is not None else _never
         self._now = now
-        self._memo: Memo[Verified] = Memo(_ENTRIES)
+        self._memo: Memo[Verified] = Memo(ENTRIES) if memo is None else memo
 
     def is_used(self, request: Request) -> bool:
-        given = request.authorization
-        return given[:7].lower() == b"bearer " or given[:5].lower() == b"dpop "
+        scheme = request.authorization[:7]
+        return scheme == b"Bearer " or scheme.lower() == b"bearer " or scheme[:5].lower() == b"dpop "
 
     def needs_body(self, request: Request) -> bool:
         return False
@@ -101,15 +105,14 @@ class Bearer:
         subject_unknown."""
         given = request.authorization
         known = self._memo[given]
-        if known is None:
+        if known is None or known.until <= self._now():
             known = self._verified(given)
-        identity, expires, bound = known
-        if expires <= self._now():
-            self._memo.forget(given)
-            raise Unauthenticated("the token has expired; get a new one", code="token_expired")
-        if self._is_revoked(identity.session):
+        identity = known.identity
+        if self._is_revoked(identity.session, identity.app, identity.device) or (
+            known.made and self._is_revoked(known.made, identity.app)
+        ):
             raise Unauthenticated("the session of this token has been revoked", code="token_revoked")
-        return identity if bound is None else self._proved(request, identity, bound)
+        return identity if known.bound is None else self._proved(request, identity, known.bound)
 
     def _verified(self, given: bytes) -> Verified:
         scheme, _, text = given.partition(b" ")
@@ -125,11 +128,12 @@ class Bearer:
         return verified
 
     def _source(self, token: jwt.Token) -> TokenSource:
+        if token.header.alg == "HS256":
+            return self._apps
         try:
-            issuer = _issued.decode(token.payload).iss
-        except (ValueError, msgspec.MsgspecError, RecursionError):
-            raise jwt.invalid("the token's payload must be a JSON object with an iss") from None
-        return self._sources.get(issuer, self._others)
+            return self._sources[_issued.decode(token.payload).iss]
+        except (KeyError, ValueError, msgspec.MsgspecError, RecursionError):
+            raise jwt.invalid("nobody who is believed here has made this token") from None
 
     def _proved(self, request: Request, identity: Identity, bound: jwt.Confirmation) -> Identity | Awaitable[Identity]:
         if bound.x5t and not _is_of(request.certificate, bound.x5t):
@@ -165,7 +169,7 @@ def _binding(detail: str) -> Unauthenticated:
     return Unauthenticated(detail, code="token_binding")
 
 
-def _never(_: str) -> bool:
+def _never(session: str, app: str = "", device: str = "") -> bool:
     return False
 
 

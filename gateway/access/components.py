@@ -13,6 +13,7 @@ from gateway.access.structured import InnerList, Item, Token, inner_list_items
 from gateway.stage import Request
 
 _KNOWN_COVERAGES = 512
+_KNOWN_HOSTS = 256
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _FIELD_NAME = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 
@@ -42,7 +43,7 @@ class Coverage(NamedTuple):
     def base(self, request: Request, signed: InnerList) -> bytes:
         """The signature base (RFC 9421 §2.5)."""
         lines = [begin + value(request) for begin, value in self.lines]
-        lines.append('"@signature-params": ' + signed.serialised())
+        lines.append(f'"@signature-params": {signed.text}{signed.parameters_text}')
         text = "\n".join(lines)
         # A strict listener lets no line break into a field; a forged line must not hang on that alone (§7.5.3).
         if not text.isascii() or text.count("\n") != len(self.lines):
@@ -73,6 +74,7 @@ def authority(request: Request) -> str:
     return normal_host(request.host.decode("ascii", "replace"), request.scheme)
 
 
+@lru_cache(maxsize=_KNOWN_HOSTS)
 def normal_host(host: str, scheme: str) -> str:
     return host.lower().removesuffix(_DEFAULT_PORTS.get(scheme, ":"))
 

@@ -71,7 +71,7 @@ class DpopProofs:
     def _check_time(self, claims: Mapping[str, Any], now: float) -> float:
         """The seconds for which the proof will still be accepted."""
         made = claims.get("iat")
-        if isinstance(made, bool) or not isinstance(made, int | float) or not abs(now - made) <= self._window_s:
+        if not isinstance(made, int | float) or not abs(now - made) <= self._window_s:
             raise _invalid(f"iat must be within {self._window_s:.0f} s of our clock")
         return made + self._window_s - now + 1
 

@@ -34,8 +34,9 @@ _MEMBERS = {
 # base64url to base64; what is in neither alphabet, the other alphabet and padding become a character that is refused.
 _URLSAFE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _TABLE = bytes(each if each in _URLSAFE[:-2] else {45: 43, 95: 47}.get(each, 33) for each in range(256))
-_LAST = {2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}  # the unused bits are zero
-_PADDING = {0: b"", 2: b"==", 3: b"="}
+_LAST = (b"", b"", b"AQgw", b"AEIMQUYcgkosw048")  # by length modulo 4: the last character, whose unused bits are zero
+_PADDING = (b"", b"", b"==", b"=")
+_a2b = binascii.a2b_base64
 
 
 class Key(Protocol):
@@ -49,9 +50,11 @@ class Key(Protocol):
 def unpacked(text: bytes) -> bytes:
     """Strict base64url without padding (RFC 7515 §2): no foreign character, no unused bits. Raises ValueError."""
     rest = len(text) & 3
-    if rest and text[-1] not in _LAST.get(rest, b""):
+    if not rest:
+        return _a2b(text.translate(_TABLE), strict_mode=True)
+    if text[-1] not in _LAST[rest]:
         raise ValueError("no base64url")
-    return binascii.a2b_base64(text.translate(_TABLE) + _PADDING[rest], strict_mode=True)
+    return _a2b(text.translate(_TABLE) + _PADDING[rest], strict_mode=True)
 
 
 def packed(data: bytes) -> bytes:

@@ -22,7 +22,7 @@ _HEADERS = 1024
 _Claims = TypeVar("_Claims", bound="Claims")
 
 
-class Header(Struct, frozen=True):
+class Header(Struct, frozen=True, gc=False):
     """The parts of the JOSE header that we believe. `crit` and `b64` change what a signature means: never accepted."""
 
     alg: str
@@ -58,7 +58,7 @@ class Claims(Struct, frozen=True, kw_only=True):
     cnf: Confirmation | None = None
 
 
-class Token(Struct, frozen=True):
+class Token(Struct, frozen=True, gc=False):
     """A token taken apart; nothing of it is believed yet. `signed` is what the signature stands for."""
 
     header: Header
@@ -130,7 +130,8 @@ def check(claims: Claims, *, issuer: str, audience: str, now: float) -> None:
         raise invalid("the token is made by or for somebody else: its iss or aud is another")
     if claims.exp <= now:
         raise Unauthenticated("the token has expired; get a new one", code="token_expired")
-    if max(claims.nbf, claims.iat) > now + SKEW_S:
+    latest = now + SKEW_S
+    if claims.nbf > latest or claims.iat > latest:
         raise invalid("the token is not valid yet; its clock and ours differ")
 
 

@@ -28,7 +28,3 @@ class Memo(dict[bytes, _Value | None], Generic[_Value]):
             self._older = self.copy()
             self.clear()
         self[key] = value
-
-    def forget(self, key: bytes) -> None:
-        self.pop(key, None)
-        self._older.pop(key, None)

@@ -1,7 +1,5 @@
 """Whose keys sign requests: apps by their AppSecrets, devices by their own key; one look-up by the key's name for each snapshot."""
 
-import hashlib
-import hmac
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -12,7 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA512
 
 from config.model import Device
 from core.errors import ConfigError
-from gateway.access.jwk import Key, key_of, unpacked
+from gateway.access.jwk import Key, SecretKey, key_of, unpacked
 from gateway.identity import Identity, Means
 from registry.snapshot import Credential, Snapshot
 
@@ -31,20 +29,22 @@ class Signer(Protocol):
 
 
 class AppSigner:
-    """An app with the secrets of its key; while a rotation overlaps, any of them that lives may have signed."""
+    """An app with the secrets of its key; while a rotation overlaps, any of them that lives may have signed.
+
+    Raises ConfigError for a secret below 32 bytes, which the registry never makes.
+    """
 
     algorithm = "hmac-sha256"
     __slots__ = ("_secrets", "identity")
 
     def __init__(self, credential: Credential, means: Means) -> None:
         self.identity = Identity(credential.owner, credential.key, means=means)
-        self._secrets = tuple((each.secret.reveal().encode(), each.expires_ms) for each in credential.secrets)
+        self._secrets = tuple((SecretKey(each.secret.reveal().encode()), each.expires_ms) for each in credential.secrets)
 
     def has_signed(self, data: bytes, signature: bytes, now: float) -> bool:
         """HMAC-SHA256 (RFC 9421 §3.3.3), compared in constant time."""
         for secret, expires_ms in self._secrets:
-            is_live = expires_ms is None or now * 1000 < expires_ms
-            if is_live and hmac.compare_digest(hmac.digest(secret, data, hashlib.sha256), signature):
+            if (expires_ms is None or now * 1000 < expires_ms) and secret.is_signed(data, signature):
                 return True
         return False
 
@@ -115,7 +115,10 @@ class Signers:
         known = self._made.get(key)
         if known is not None:
             return known
-        made = self._device(key) if key.startswith(DEVICE_PREFIX) else self._app(key)
+        try:
+            made = self._device(key) if key.startswith(DEVICE_PREFIX) else self._app(key)
+        except ConfigError:
+            return None  # one bad key must not stop the others; `zhiyun apply` is where it is named
         if made is not None:
             self._made[key] = made
         return made
@@ -131,7 +134,4 @@ class Signers:
         device = self._snapshot.platform.devices.get(name)
         if device is None or not device.enabled or self._means != "signature":
             return None
-        try:
-            return DeviceSigner(name, device)
-        except ConfigError:
-            return None  # one device's bad key must not stop the others; `zhiyun apply` is where it is named
+        return DeviceSigner(name, device)

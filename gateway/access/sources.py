@@ -1,18 +1,20 @@
 """Whose tokens are believed (gateway.access.bearer.TokenSource): the platform's, an app's own, a trusted issuer's."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
 
 from config.model import App, Issuer, Platform
 from core.errors import ConfigError, Unauthenticated
+from core.ids import last_id_at
 from gateway.access import jwt
-from gateway.access.bearer import Bearer, Proofs, Revocations, TokenSource, Verified
+from gateway.access.bearer import TokenSource, Verified
 from gateway.access.jwk import Key, SecretKey
 from gateway.identity import Identity
-from gateway.tokens import AUDIENCE, ISSUER, LIFETIME_S, Tokens
-from registry.snapshot import Credential, Snapshot
+from gateway.tokens import AUDIENCE, LIFETIME_S, Tokens
+from registry.snapshot import Credential
 
 
 class KeyFinder(Protocol):
@@ -21,6 +23,16 @@ class KeyFinder(Protocol):
     def find(self, kid: str) -> Key | None:
         """None where it is not known; then somebody has been asked to look."""
         ...
+
+
+def _made(claims: jwt.Claims) -> str:
+    """A token that does not say when it was made counts as old: it ends with the first revocation of all sessions of its app."""
+    return _last_id_at(max(0, int(claims.iat)))
+
+
+@lru_cache(1024)
+def _last_id_at(epoch_s: int) -> str:
+    return last_id_at(epoch_s * 1000)
 
 
 class PlatformTokens:
@@ -55,12 +67,11 @@ class AppTokens:
         self._secrets: dict[str, _Secrets] = {}  # made when first needed; at most as many as there are credentials
 
     def verify(self, token: jwt.Token, now: float) -> Verified:
-        if token.header.alg != SecretKey.algorithm:
-            raise jwt.invalid("nobody who is believed here has made this token")
         claims = jwt.claims_of(token, _app_decoder)
         credential = self._credentials.get(claims.iss)
-        ends = [until for secret, until in self._of(credential) if now < until and token.is_signed_by(secret)]
-        if not ends or credential is None:
+        signing = (until for secret, until in self._of(credential) if now < until and token.is_signed_by(secret))
+        ends = next(signing, None)  # the newest first; which of an app's two secrets was used is no secret
+        if ends is None or credential is None:
             raise jwt.invalid("the token is not signed with an AppSecret of the AppKey in iss")
         jwt.check(claims, issuer=credential.key, audience=AUDIENCE, now=now)
         if claims.exp - claims.iat > LIFETIME_S:
@@ -69,7 +80,7 @@ class AppTokens:
             raise jwt.invalid("sub must be the AppKey, as iss is, or be left out")
         scopes = None if claims.scope is None else jwt.scopes_of(claims.scope)
         identity = Identity(credential.owner, credential.key, scopes, session=claims.jti)
-        return Verified(identity, min(float(claims.exp), max(ends)), claims.cnf)
+        return Verified(identity, min(float(claims.exp), ends), claims.cnf, _made(claims))
 
     def _of(self, credential: Credential | None) -> _Secrets:
         if credential is None or credential.owner_kind != "app":
@@ -129,7 +140,9 @@ class IssuerTokens:
         if app is None:
             raise Unauthenticated("no app here stands for the subject of this token", code="subject_unknown")
         user = claims.sub if claims.sub != subject else ""
-        return Verified(Identity(app, "", self._scopes(claims), session=claims.jti, user=user), float(claims.exp), claims.cnf)
+        identity = Identity(app, "", self._scopes(claims), session=claims.jti, user=user)
+        until = min(float(claims.exp), now + declared.refresh_s)  # a key that the issuer takes back ends what it signed
+        return Verified(identity, until, claims.cnf, _made(claims))
 
     def _scopes(self, claims: Any) -> frozenset[str] | None:
         if not self._declared.scope_claim:
@@ -169,21 +182,7 @@ def token_sources(platform: Platform, tokens: Tokens, keys: Mapping[str, KeyFind
         for name, issuer in platform.issuers.items()
         if issuer.enabled
     }
-    return {**issuers, ISSUER: PlatformTokens(tokens)}
-
-
-def bearer_of(
-    snapshot: Snapshot,
-    tokens: Tokens,
-    keys: Mapping[str, KeyFinder],
-    *,
-    proofs: Proofs | None,
-    revocations: Revocations | None,
-    now: Callable[[], float],
-) -> Bearer:
-    """The means of one snapshot."""
-    sources = token_sources(snapshot.platform, tokens, keys)
-    return Bearer(sources, AppTokens(snapshot.credentials), proofs=proofs, revocations=revocations, now=now)
+    return {**issuers, tokens.issuer: PlatformTokens(tokens)}
 
 
 def _conforms(platform: PlatformTokens, app: AppTokens, issuer: IssuerTokens) -> tuple[TokenSource, ...]:

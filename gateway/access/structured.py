@@ -27,6 +27,9 @@ _VALUE_PATTERN = (
 _VALUE = re.compile(_VALUE_PATTERN)
 _KEY = re.compile(r"[a-z*][a-z0-9_.*-]*")
 _PARAMETER = re.compile(r"; *([a-z*][a-z0-9_.*-]*)(?:=(?:" + _VALUE_PATTERN + "))?")
+# Parameters as nearly every signature has them, which are canonical as they stand: plain strings and positive integers, no blanks.
+_PLAIN = re.compile(r'(?:;[a-z*][a-z0-9_.*-]*=(?:"[ !#-\[\]-~]*"|[1-9][0-9]{0,14}))*(?=,|\Z)')
+_PLAIN_PARAMETER = re.compile(r';([^=]+)=(?:"([^"]*)"|([0-9]+))')
 _STRING, _INTEGER, _BYTES, _BOOLEAN = 1, 2, 3, 4
 
 
@@ -45,15 +48,12 @@ class Item(NamedTuple):
 
 
 class InnerList(NamedTuple):
-    """`text` is the list in its one canonical form (§4.1.1.1), parentheses included and parameters not."""
+    """`text` is the list in its one canonical form (§4.1.1.1), parentheses included; `parameters_text` what follows it there."""
 
     items: tuple[Item, ...]
     text: str
     parameters: dict[str, Bare]
-
-    def serialised(self) -> str:
-        """The whole list in canonical form."""
-        return self.text + _parameters_text(self.parameters)
+    parameters_text: str
 
 
 def dictionary(text: str) -> dict[str, Item | InnerList]:
@@ -77,6 +77,17 @@ def dictionary(text: str) -> dict[str, Item | InnerList]:
         if text[at] != ",":
             raise _unexpected(text, at)
         at = _after_blanks(text, at + 1)
+
+
+def byte_sequence(text: str) -> bytes:
+    """The value of a byte sequence (§4.2.7), from what stands between its colons."""
+    try:
+        value = binascii.a2b_base64(text, strict_mode=True) if text else b""
+    except ValueError as error:
+        raise ValueError(f"a byte sequence is not base64: {error}") from error
+    if binascii.b2a_base64(value, newline=False).decode() != text:  # bits behind the last byte: two texts for one value
+        raise ValueError("a byte sequence is not in canonical base64")
+    return value
 
 
 def inner_list_items(text: str) -> tuple[Item, ...]:
@@ -104,8 +115,11 @@ def _inner_list(text: str, at: int) -> tuple[InnerList, int]:
     if known is None:  # long, malformed, or with a `)` inside a string
         items, end = _items(text, at)
         known = items, _items_text(items)
+    plain = _PLAIN.match(text, end)
+    if plain is not None:
+        return InnerList(*known, _plain_parameters(plain[0]), plain[0]), plain.end()
     parameters, after = _parameters(text, end)
-    return InnerList(*known, parameters), after
+    return InnerList(*known, parameters, _parameters_text(parameters)), after
 
 
 @lru_cache(maxsize=_KNOWN_LISTS)
@@ -135,6 +149,14 @@ def _items(text: str, at: int) -> tuple[tuple[Item, ...], int]:
     return tuple(found), at + 1
 
 
+def _plain_parameters(text: str) -> dict[str, Bare]:
+    pairs = _PLAIN_PARAMETER.findall(text)
+    found: dict[str, Bare] = {key: int(number) if number else string for key, string, number in pairs}
+    if len(found) != len(pairs) or len(pairs) > MAX_PARAMETERS:
+        raise ValueError(f"a parameter is given twice, or there are more than {MAX_PARAMETERS}")
+    return found
+
+
 def _parameters(text: str, at: int) -> tuple[dict[str, Bare], int]:
     found: dict[str, Bare] = {}
     while (match := _PARAMETER.match(text, at)) is not None:
@@ -162,18 +184,8 @@ def _read(kind: int, text: str) -> Bare:
     if kind == _INTEGER:
         return int(text)
     if kind == _BYTES:
-        return _bytes(text)
+        return byte_sequence(text)
     return text == "1" if kind == _BOOLEAN else Token(text)
-
-
-def _bytes(text: str) -> bytes:
-    try:
-        value = binascii.a2b_base64(text, strict_mode=True) if text else b""
-    except binascii.Error as error:
-        raise ValueError(f"a byte sequence is not base64: {error}") from error
-    if b64encode(value).decode() != text:  # bits behind the last byte: two texts for one value
-        raise ValueError("a byte sequence is not in canonical base64")
-    return value
 
 
 def _after_spaces(text: str, at: int) -> int:

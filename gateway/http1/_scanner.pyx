@@ -6,7 +6,10 @@ of it: so no loop leaves the head. What follows a stop is compared byte by byte,
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memcpy
+from cpython.unicode cimport PyUnicode_DecodeASCII
+from libc.string cimport memchr, memcpy
+
+from gateway.http1.message cimport Request
 
 from gateway.http1 import fields
 
@@ -37,6 +40,7 @@ cdef Table REQUEST_TABLE
 cdef Table RESPONSE_TABLE
 cdef Py_ssize_t MAX_TARGET = fields.MAX_TARGET
 cdef Py_ssize_t MAX_LINE = fields.MAX_LINE
+cdef Py_ssize_t MAX_HEAD = fields.MAX_HEAD_BYTES
 cdef int KEEP = fields.KEEP
 cdef int TOLD = fields.TOLD
 cdef int DROP = fields.DROP
@@ -125,6 +129,23 @@ cdef inline const unsigned char *_line_end(const unsigned char *at) noexcept:
     return NULL
 
 
+cdef inline const unsigned char *_value_end(const unsigned char *at, const unsigned char *end) noexcept:
+    """The first byte that may not stand in a value. Eight at a time: memchr finds the CR, then no byte before it may be below 0x20
+    or 0x7F; where one seems to be, they are looked at one by one."""
+    cdef const unsigned char *cr = <const unsigned char *> memchr(at, c"\r", end - at)
+    cdef unsigned long long word
+    if cr == NULL:
+        cr = end
+    while cr - at >= 8:
+        memcpy(&word, at, 8)
+        if ((word - 0x2020202020202020ULL) | ((word ^ 0x7F7F7F7F7F7F7F7FULL) - 0x0101010101010101ULL)) & ~word & 0x8080808080808080ULL:
+            break
+        at += 8
+    while VALUE[at[0]]:
+        at += 1
+    return at
+
+
 cdef bytes _lines(const Run *runs, int count):
     cdef Py_ssize_t total = 0
     cdef int index
@@ -164,9 +185,7 @@ cdef bytes _scan_fields(const unsigned char *at, const unsigned char *end, const
         lines += 1
         colon = at
         at += 1
-        while VALUE[at[0]]:
-            at += 1
-        value_end = at
+        value_end = at = _value_end(at, end)
         at = _line_end(at)
         if at == NULL or value_end - name > MAX_LINE:
             return None
@@ -276,3 +295,172 @@ def scan_response(bytes head):
     memcpy(to + 12, <const char *> reason, reason_end - reason)
     memcpy(to + length - 2, b"\r\n", 2)
     return status, minor, status_line, forward, told
+
+
+cdef bytes EMPTY = b""
+cdef bytes GET = b"GET"
+cdef bytes POST = b"POST"
+cdef str NO_TEXT = ""
+cdef str HTTP = "http"
+cdef int K_HOST = fields.HOST
+cdef int K_CONTENT_LENGTH = fields.CONTENT_LENGTH
+cdef int K_CONNECTION = fields.CONNECTION
+cdef int K_REQUEST_ID = fields.REQUEST_ID
+cdef int K_TRACE = fields.TRACE
+cdef int K_AUTHORIZATION = fields.AUTHORIZATION
+cdef char IS_ID[256]
+cdef char IS_TRACE[256]
+_mark(IS_ID, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+_mark(IS_TRACE, b"0123456789abcdef")
+
+
+cdef bytes _verb(const unsigned char *start, Py_ssize_t length):
+    if length == 3 and start[0] == c"G" and start[1] == c"E" and start[2] == c"T":
+        return GET
+    if length == 4 and start[0] == c"P" and start[1] == c"O" and start[2] == c"S" and start[3] == c"T":
+        return POST
+    return PyBytes_FromStringAndSize(<const char *> start, length)
+
+
+cdef bint _is_trace(const unsigned char *at, Py_ssize_t length) noexcept:
+    """A traceparent of version 00 that needs no second look (W3C Trace Context §3.2)."""
+    cdef int index, ored = 0
+    if length != 55 or at[0] != c"0" or at[1] != c"0" or at[2] != c"-" or at[35] != c"-" or at[52] != c"-":
+        return False
+    for index in range(3, 35):
+        if not IS_TRACE[at[index]]:
+            return False
+        ored |= at[index] ^ c"0"
+    if ored == 0:
+        return False
+    ored = 0
+    for index in range(36, 52):
+        if not IS_TRACE[at[index]]:
+            return False
+        ored |= at[index] ^ c"0"
+    return ored != 0 and IS_TRACE[at[53]] and IS_TRACE[at[54]]
+
+
+cdef bint _take(Request request, int kind, const unsigned char *at, const unsigned char *end, set hosts) except -1:
+    """One known field of a plain request; False where it is not plain."""
+    cdef Py_ssize_t length
+    cdef long long number = 0
+    while at < end and (at[0] == c" " or at[0] == c"\t"):
+        at += 1
+    while end > at and ((end - 1)[0] == c" " or (end - 1)[0] == c"\t"):
+        end -= 1
+    length = end - at
+    if kind == K_HOST:
+        request.host = PyBytes_FromStringAndSize(<const char *> at, length)
+        return request.host in hosts
+    if kind == K_AUTHORIZATION:
+        request.authorization = PyBytes_FromStringAndSize(<const char *> at, length)
+        return True
+    if kind == K_TRACE:
+        if not _is_trace(at, length):
+            return False
+        request.trace = PyBytes_FromStringAndSize(<const char *> at, length)
+        return True
+    if kind == K_REQUEST_ID:
+        if not 1 <= length <= 64:
+            return False
+        request.request_id = PyUnicode_DecodeASCII(<const char *> at, length, NULL) if _all_marked(at, end) else NO_TEXT
+        return True
+    if kind == K_CONTENT_LENGTH:
+        if not 1 <= length <= 18:
+            return False
+        while at < end:
+            if not c"0" <= at[0] <= c"9":
+                return False
+            number = number * 10 + (at[0] - c"0")
+            at += 1
+        request.body_length = number
+        return True
+    return kind == K_CONNECTION and length == 10 and _equals(at, b"keep-alive", 10)
+
+
+cdef bint _all_marked(const unsigned char *at, const unsigned char *end) noexcept:
+    while at < end:
+        if not IS_ID[at[0]]:
+            return False
+        at += 1
+    return True
+
+
+def plain_request(bytes data, set hosts):
+    """The request whose head `data` begins with, where it is whole and of the usual kind: HTTP/1.1, a plain target, a host of `hosts`,
+    each known field once and none that needs a second look. None for all others, right or wrong: `head.parse_request` then decides,
+    by the same rules."""
+    cdef const unsigned char *start = <const unsigned char *> PyBytes_AS_STRING(data)
+    cdef const unsigned char *end = start + PyBytes_GET_SIZE(data)
+    cdef const unsigned char *at = start
+    cdef const unsigned char *target
+    cdef const unsigned char *target_end
+    cdef const unsigned char *name
+    cdef const unsigned char *colon
+    cdef const unsigned char *value_end
+    cdef Run runs[MAX_LINES]
+    cdef int count = 0, lines = 0, kind, told, seen = 0
+    cdef bint is_joined = False
+    cdef Py_ssize_t verb_length
+    cdef Request request
+    while c"A" <= at[0] <= c"Z":
+        at += 1
+    verb_length = at - start
+    if not 1 <= verb_length <= 20 or at[0] != c" " or start[0] == c"C" or start[0] == c"T":  # CONNECT and TRACE
+        return None
+    target = at + 1
+    at = target
+    while 0x21 <= at[0] <= 0x7E:
+        at += 1
+    target_end = at
+    if target_end - target > MAX_TARGET or end - at < 13 or not _is_plain(target, target_end):
+        return None
+    if not (
+        at[0] == c" " and at[1] == c"H" and at[2] == c"T" and at[3] == c"T" and at[4] == c"P" and at[5] == c"/"
+        and at[6] == c"1" and at[7] == c"." and at[8] == c"1" and at[9] == c"\r" and at[10] == c"\n"
+    ):
+        return None
+    request = Request.__new__(Request)
+    request.verb = _verb(start, verb_length)
+    request.target = PyBytes_FromStringAndSize(<const char *> target, target_end - target)
+    request.line = PyBytes_FromStringAndSize(<const char *> start, at + 9 - start)
+    request.host = request.authorization = request.upgrade = request.forwarded_for = request.forwarded_proto = request.trace = EMPTY
+    request.remote = request.request_id = request.error_code = request.upstream = NO_TEXT
+    request.scheme = HTTP
+    request.minor = 1
+    request.keep_alive = True
+    request.parameters = {}
+    at += 11
+    while LOWER[at[0]]:
+        name = at
+        while LOWER[at[0]]:
+            at += 1
+        if at[0] != c":" or lines == MAX_LINES:
+            return None
+        lines += 1
+        colon = at
+        value_end = at = _value_end(at + 1, end)
+        at = _line_end(at)
+        if at == NULL or value_end - name > MAX_LINE:
+            return None
+        kind = _kind(&REQUEST_TABLE, name, colon - name)
+        if kind & KEEP:
+            if is_joined:
+                runs[count - 1].length += at - name
+            else:
+                runs[count].start = <const char *> name
+                runs[count].length = at - name
+                count += 1
+        is_joined = kind & KEEP
+        told = kind & TOLD
+        if told:
+            if seen >> told & 1 or not _take(request, told, colon + 1, value_end, hosts):
+                return None
+            seen |= 1 << told
+    at = _line_end(at)
+    if at == NULL or at - start > MAX_HEAD or not seen >> K_HOST & 1:
+        return None
+    request.head = data if at == end else PyBytes_FromStringAndSize(<const char *> start, at - start)
+    request.forward = _lines(runs, count)
+    return request

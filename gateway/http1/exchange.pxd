@@ -6,6 +6,7 @@ from gateway.http1.message cimport Request
 from gateway.http1.passage cimport Passage
 
 
+@cython.freelist(64)
 cdef class Exchange:
     cdef public Engine engine
     cdef public Inbound inbound

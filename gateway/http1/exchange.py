@@ -366,7 +366,7 @@ class Exchange:
                 self.drained.set_result(None)
             self.drained = None
 
-    def timed_out(self, now: float) -> None:
+    def timed_out(self, at: float) -> None:
         """The connection's deadline has passed."""
         if self.is_answered:
             self.request.error_code = "reader_too_slow"
@@ -377,7 +377,7 @@ class Exchange:
         elif self.passage is not None:
             self.passage.timed_out()
         else:
-            self.fail(DeadlineExceeded(f"no answer within {now - self.request.started:.0f} s"))
+            self.fail(DeadlineExceeded(f"no answer within {at - self.request.started:.0f} s"))
 
 
 class _ClientStream:

@@ -27,6 +27,8 @@ cdef class ResponseHead:
     cdef public bytes upgrade
 
 
+cpdef Request usual_request(bytes data)
+
 @cython.locals(verb=bytes, minor=int, told=list, request=Request)
 cpdef Request parse_request(bytes head)
 

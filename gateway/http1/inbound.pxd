@@ -35,7 +35,7 @@ cdef class Inbound:
     @cython.locals(state=int)
     cpdef data_received(self, bytes data)
 
-    @cython.locals(end=Py_ssize_t, size=Py_ssize_t, now=double, request=Request, exchange=Exchange)
+    @cython.locals(end=Py_ssize_t, size=Py_ssize_t, at=double, request=Request, exchange=Exchange)
     cdef _begin(self, bytes data)
 
     cdef _hold(self, bytes data)

@@ -11,7 +11,7 @@ from gateway.http1 import answer
 from gateway.http1.chunked import ChunkScanner
 from gateway.http1.engine import Engine
 from gateway.http1.exchange import Exchange
-from gateway.http1.head import MAX_HEAD_BYTES, has_bare_line_end, parse_request
+from gateway.http1.head import MAX_HEAD_BYTES, has_bare_line_end, parse_request, usual_request
 from gateway.http1.message import Request, Response
 from gateway.http1.passage import Passage
 from gateway.http1.refused import Refused
@@ -92,8 +92,8 @@ class Inbound:
                 self.transport.abort()
 
     def eof_received(self) -> bool:
-        """The client has closed its side. In the middle of a body it is told; else it counts as gone, as for other proxies: one that
-        only half-closed can't be told from one that left, and an upstream must not work for nobody."""
+        """The client has closed its side. In the middle of a body it is told; else it counts as gone, as for other proxies: one
+        that only half-closed can't be told from one that left, and an upstream must not work for nobody."""
         self.is_half = True
         self.keep_alive = False
         if self.state == BODY:
@@ -123,20 +123,25 @@ class Inbound:
 
     def _begin(self, data: bytes) -> None:
         """`data` begins where a request should."""
-        if data.startswith(b"\r\n"):  # one empty line before a request is tolerated (RFC 9112 §2.2)
-            data = data[2:]
-        end = data.find(b"\r\n\r\n") + 4
-        now = time.monotonic()
-        try:
-            if end < 4 or end > MAX_HEAD_BYTES:
-                self._incomplete(data, now, is_whole=end >= 4)
+        at = time.monotonic()
+        size = len(data)
+        request = usual_request(data)
+        if request is None:
+            if data.startswith(b"\r\n"):  # one empty line before a request is tolerated (RFC 9112 §2.2)
+                data = data[2:]
+                size -= 2
+            end = data.find(b"\r\n\r\n") + 4
+            try:
+                if end < 4 or end > MAX_HEAD_BYTES:
+                    self._incomplete(data, at, is_whole=end >= 4)
+                    return
+                request = parse_request(data if end == size else data[:end])
+            except Refused as refusal:
+                self._refuse(refusal, data)
                 return
-            size = len(data)
-            request = parse_request(data if end == size else data[:end])
-        except Refused as refusal:
-            self._refuse(refusal, data)
-            return
-        request.started = now
+        else:
+            end = len(request.head)
+        request.started = at
         self.keep_alive = request.keep_alive and not self.is_half
         if request.body_length == 0:
             self.state = BUSY
@@ -151,7 +156,7 @@ class Inbound:
         exchange = self.exchange = Exchange(self.engine, self, request)
         exchange.begin()
 
-    def _incomplete(self, data: bytes, now: float, *, is_whole: bool) -> None:
+    def _incomplete(self, data: bytes, at: float, *, is_whole: bool) -> None:
         if is_whole or len(data) > MAX_HEAD_BYTES:
             raise Refused(431, "headers_too_large", f"request line and header fields together have at most {MAX_HEAD_BYTES} bytes")
         if data and not data[:1].isupper():
@@ -160,7 +165,7 @@ class Inbound:
             raise Refused(400, "malformed_request", "lines end with CR LF (RFC 9112 §2.2)")
         self.buffer = data
         if data:
-            self.deadline = min(self.deadline, now + self.engine.patience.head_s)
+            self.deadline = min(self.deadline, at + self.engine.patience.head_s)
 
     def _again(self) -> None:
         """The next of several requests that came together."""
@@ -359,7 +364,7 @@ class Inbound:
         """The request that opened the tunnel, where there is one."""
         return self.exchange.request if self.state == TUNNEL and self.exchange is not None else None
 
-    def timed_out(self, now: float) -> None:
+    def timed_out(self, at: float) -> None:
         """`deadline` has passed."""
         exchange = self.exchange
         if self.passage is not None:
@@ -374,7 +379,7 @@ class Inbound:
             text = f"no more of the body came for {self.engine.patience.body_s:g} s"
             exchange.fail(InvalidInput(text, code="request_timeout"))
         else:
-            exchange.timed_out(now)
+            exchange.timed_out(at)
 
     def drain(self) -> None:
         """End when the exchange under way has ended, at once where there is none."""

@@ -22,13 +22,16 @@ cdef class Outbound:
     cdef public bint is_reading
     cdef public bint has_answered
     cdef public double idle_since
+    cdef bytes last_bytes
+    cdef bytes last_verb
+    cdef ResponseHead last_head
 
     cpdef begin(self, object carried, bytes verb)
 
     @cython.locals(state=int)
     cpdef data_received(self, bytes data)
 
-    @cython.locals(end=Py_ssize_t, size=Py_ssize_t, head=ResponseHead)
+    @cython.locals(end=Py_ssize_t, raw=bytes, head=ResponseHead)
     cdef _head(self, bytes data)
 
     @cython.locals(want=int)

@@ -60,6 +60,11 @@ class Outbound:
         self.is_reading = True
         self.has_answered = False  # a byte of the answer has come
         self.idle_since = 0.0
+        self.last_bytes = (
+            b"\0"  # the head that came last, and what it meant: many answers of one second differ in their bodies only
+        )
+        self.last_verb = b""
+        self.last_head: ResponseHead | None = None
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -92,6 +97,11 @@ class Outbound:
             self._close()
 
     def _head(self, data: bytes) -> None:
+        if data.startswith(self.last_bytes) and self.verb == self.last_verb:
+            end = len(self.last_bytes)
+            assert self.last_head is not None
+            self._answer(self.last_head, data[end:])
+            return
         while True:
             end = data.find(b"\r\n\r\n") + 4
             if end < 4:
@@ -100,9 +110,9 @@ class Outbound:
                 else:
                     self.buffer = data
                 return
-            size = len(data)
+            raw = data[:end]
             try:
-                head = parse_response(data if end == size else data[:end], self.verb)
+                head = parse_response(raw, self.verb)
             except Refused as refusal:
                 self._fail("malformed", refusal.detail)
                 return
@@ -112,7 +122,9 @@ class Outbound:
             data = data[end:]
             if not data:
                 return
-        self._answer(head, data[end:] if size > end else b"")
+        if head.status != 101:
+            self.last_bytes, self.last_verb, self.last_head = raw, self.verb, head
+        self._answer(head, data[end:])
 
     def _answer(self, head: ResponseHead, rest: bytes) -> None:
         if head.status == 101:

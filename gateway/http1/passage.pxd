@@ -1,17 +1,19 @@
 cimport cython
 
 from gateway.http1.exchange cimport Exchange
+from gateway.http1.forward cimport Forward
 from gateway.http1.head cimport ResponseHead
 from gateway.http1.inbound cimport Inbound
 from gateway.http1.message cimport Request
 from gateway.http1.outbound cimport Outbound
 
 
+@cython.freelist(64)
 cdef class Passage:
     cdef public Exchange owner
     cdef public Request request
     cdef public Inbound inbound
-    cdef public object proxy
+    cdef public Forward proxy
     cdef public object upstream
     cdef public object endpoint
     cdef public Outbound outbound

@@ -267,6 +267,7 @@ class Passage:
         self.request.sent_bytes += len(data)
         if is_last:
             self._release()
+            owner.passage = None  # they hold each other: without this only the garbage collector could free them
             owner.end()
             self.inbound.finished()
         else:

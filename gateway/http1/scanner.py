@@ -5,10 +5,12 @@ refused, `diagnosis` finds out for both.
 """
 
 import re
+from collections.abc import Callable
 
 from gateway import http1
 from gateway.http1 import fields
 from gateway.http1.fields import KEEP, TOLD, VALUE_BYTES
+from gateway.http1.message import Request
 
 RequestScan = tuple[bytes, bytes, bool, int, bytes, bytes, list[tuple[int, bytes]]]
 """verb, target, whether it is plain (normal as it stands), minor version, line, lines to forward, (kind, value) of known fields"""
@@ -104,11 +106,14 @@ def _kind(name: bytes, table: dict[bytes, int]) -> int:
     return table.get(lower, fields.DROP if lower.startswith(fields.RESERVED_PREFIX) else fields.KEEP)
 
 
+plain_request: Callable[[bytes, set[bytes]], Request | None] | None = None
+"""The short way to a usual request, in the compiled build only."""
 if http1.BUILD == "compiled":
     from gateway.http1 import _scanner
 
     scan_request = _scanner.scan_request
     scan_response = _scanner.scan_response
+    plain_request = _scanner.plain_request
 else:
     scan_request = scan_request_pure
     scan_response = scan_response_pure

@@ -1,27 +1,24 @@
-"""What the endpoints share that a client posts a form to: the form, who the client is (RFC 6749 §2.3), how it is refused (§5.2).
+"""What the endpoints share that a client posts a form to: the form, the limit per address, the form of a refusal (RFC 6749 §5.2).
 
-A client is an app or a proxy, with its key and secret in HTTP Basic or in the form.
+A client is an app or a proxy; `login` finds out which.
 """
 
-import base64
-import hmac
 from collections.abc import Awaitable, Callable, Mapping
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import Struct
 
-from core.cache import Limiter, Rate
-from core.clock import epoch_ms
+from cache.gcra import rate_bound
+from core.cache import Answer as Verdict
+from core.cache import Limiter, Pending, Rate
 from core.errors import Limited, PlatformError
 from gateway.stage import Request, Response
 from registry.credentials import OwnerKind
-from registry.snapshot import Credential
 
 MAX_FORM_BYTES = 16 << 10
 _MAX_FIELDS = 20
-_PER_ADDRESS = Rate(per_s=5.0, burst=50)  # a guess at an AppSecret costs time
-_NOBODY = "x" * 43  # compared with when the key is unknown, so that both take as long
+_PER_ADDRESS = rate_bound(Rate(per_s=5.0, burst=50))  # a guess at an AppSecret costs time
 _NO_STORE = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
 
 Form = Mapping[str, str]
@@ -43,6 +40,9 @@ class Client(Struct, frozen=True):
     name: str
 
 
+Login = Callable[[Request, Form], Awaitable[Client]]
+"""Who posts; raises Refused. See `login.Logins.client`."""
+
 Answer = Callable[[Request, Client, Form], Awaitable[object]]
 """What an endpoint does for a client that has proved who it is. Gives what is encoded as JSON; raises Refused."""
 
@@ -50,31 +50,34 @@ Answer = Callable[[Request, Client, Form], Awaitable[object]]
 class ClientEndpoint:
     """Posts of forms by clients, limited per address over all such endpoints together."""
 
-    def __init__(self, credentials: Mapping[str, Credential], limiter: Limiter, answer: Answer) -> None:
-        self._credentials = credentials
+    def __init__(self, login: Login, limiter: Limiter, answer: Answer) -> None:
+        self._login = login
         self._limiter = limiter
         self._answer = answer
 
     async def __call__(self, request: Request) -> Response:
-        verdict = await self._limiter.take(f"oauth:{request.remote}", _PER_ADDRESS)
-        if not verdict.allowed:
-            raise Limited("too many token requests from this address", retry_after_s=verdict.retry_after_s, code="rate_limited")
+        await self._charge(request.remote)
         try:
             form = await read_form(request)
-            client = self._authenticated(*_key_and_secret(request, form))
+            client = await self._login(request, form)
             body = await self._answer(request, client, form)
         except Refused as refusal:
             return _refusal(refusal)
         return Response(200, list(_NO_STORE), msgspec.json.encode(body))
 
-    def _authenticated(self, key: str, secret: str) -> Client:
-        """Every live secret is compared, in constant time, and an unknown key costs the same."""
-        credential = self._credentials.get(key)
-        secrets = [live.reveal() for live in credential.live(epoch_ms())] if credential else []
-        matches = [hmac.compare_digest(live.encode(), secret.encode()) for live in secrets or [_NOBODY]]
-        if credential is None or not secrets or not any(matches):
-            raise Refused("invalid_client", "AppKey or AppSecret is wrong", 401)
-        return Client(key, credential.owner_kind, credential.owner)
+    async def _charge(self, remote: str) -> None:
+        answer = self._limiter.decide(((f"oauth:{remote}", _PER_ADDRESS),))
+        if isinstance(answer, Pending):
+            answer.then = _refuse
+            await answer.future
+        else:
+            _refuse(answer)
+
+
+def _refuse(answer: Verdict) -> None:
+    """Raises Limited where the address has had too many."""
+    if answer.refused >= 0:
+        raise Limited("too many token requests from this address", retry_after_s=answer.retry_after_s, code="rate_limited")
 
 
 async def read_form(request: Request) -> Form:
@@ -92,19 +95,6 @@ async def read_form(request: Request) -> Form:
     if len(form) != len(pairs):
         raise Refused("invalid_request", "a parameter is given twice")  # RFC 6749 §3.2
     return form
-
-
-def _key_and_secret(request: Request, form: Form) -> tuple[str, str]:
-    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "basic":
-        if "client_secret" in form:
-            raise Refused("invalid_request", "AppKey and AppSecret are given twice")  # RFC 6749 §2.3
-        try:
-            key, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-        except ValueError:  # no base64, no ASCII, no UTF-8
-            raise Refused("invalid_client", "the Authorization header is malformed", 401) from None
-        return unquote_plus(key), unquote_plus(secret)
-    return form.get("client_id", ""), form.get("client_secret", "")
 
 
 def _refusal(refusal: Refused) -> Response:

@@ -34,7 +34,7 @@ class IntrospectEndpoint:
             token = jwt.parsed(form["token"].encode("ascii", "replace"))
             claims = self._tokens.read(token, time.time())
             identity = self._tokens.identity(claims)
-            app = self._admission.admit(identity.app, request.remote)
+            app = self._admission.admit_caller(identity, request.remote)
         except (Unauthenticated, Forbidden):
             return _INACTIVE
         is_own = client.name == (identity.app if client.kind == "app" else app.proxy)

@@ -1,6 +1,7 @@
 """What a client finds out by itself: the server's metadata (RFC 8414) and the keys that its tokens are signed with (RFC 7517)."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -11,7 +12,7 @@ from gateway.stage import Request, Response
 from registry.tokens import jwk
 
 _MAX_AGE_S = 300
-_BY_SECRET = ["client_secret_basic", "client_secret_post"]
+_BY_SECRET = ["client_secret_basic", "client_secret_post", "client_secret_jwt"]
 
 
 class Fixed:
@@ -24,7 +25,7 @@ class Fixed:
         return Response(200, [("Content-Type", "application/json"), ("Cache-Control", f"public, max-age={_MAX_AGE_S}")], self._body)
 
 
-def metadata(public_url: str, issuer: str, proof_algorithms: Sequence[str]) -> dict[str, object]:
+def metadata(public_url: str, issuer: str, proof_algorithms: Sequence[str]) -> dict[str, Any]:
     """`public_url` is where clients reach the gateway; `issuer` is what tokens carry as `iss`."""
     url = public_url.rstrip("/")
     return {
@@ -38,6 +39,9 @@ def metadata(public_url: str, issuer: str, proof_algorithms: Sequence[str]) -> d
         "token_endpoint_auth_methods_supported": _BY_SECRET,
         "revocation_endpoint_auth_methods_supported": _BY_SECRET,
         "introspection_endpoint_auth_methods_supported": _BY_SECRET,
+        "token_endpoint_auth_signing_alg_values_supported": ["HS256"],
+        "revocation_endpoint_auth_signing_alg_values_supported": ["HS256"],
+        "introspection_endpoint_auth_signing_alg_values_supported": ["HS256"],
         "dpop_signing_alg_values_supported": list(proof_algorithms),  # RFC 9449 §5.1
     }
 

@@ -1,16 +1,12 @@
 """Authenticate: who a request comes from, by the means that its route allows (gateway.means), each in a file of gateway/access/."""
 
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 
 from core.errors import InvalidInput, Unauthenticated
 from gateway.identity import Identity
-from gateway.identity import Means as Kind
 from gateway.means import Means
 from gateway.stage import BodyStage, Outcome, Request
 
-Verifier = Callable[[str], tuple[Identity, float]]
-Clock = Callable[[], float]
 MAX_SIGNED_BODY_BYTES = 1 << 20
 _AMBIGUOUS = "the request carries two kinds of credentials; send one of them"
 
@@ -23,12 +19,8 @@ class Authenticate:
 
     name = "authenticate"
 
-    def __init__(
-        self, means: Sequence[Means] | Verifier, now: Clock | None = None, *, max_body_bytes: int = MAX_SIGNED_BODY_BYTES
-    ) -> None:
+    def __init__(self, means: Sequence[Means], *, max_body_bytes: int = MAX_SIGNED_BODY_BYTES) -> None:
         """`means` in the route's order. `max_body_bytes` bounds a body that takes part in a proof."""
-        if callable(means):
-            means = (_Verifying(means, now or time.time),)
         self._sent = tuple(each for each in means if each.kind != "certificate")
         self._held = tuple(each for each in means if each.kind == "certificate")
         self._looks = tuple((each.is_used, each) for each in self._sent)
@@ -38,7 +30,7 @@ class Authenticate:
     def wants_body(self, request: Request) -> int:
         if not request.body_length:
             return 0
-        return self._max_body_bytes if any(each.needs_body(request) for each in self._sent) else 0
+        return self._max_body_bytes if any(each.is_used(request) and each.needs_body(request) for each in self._sent) else 0
 
     def on_request(self, request: Request) -> Outcome:
         used: Means | None = None
@@ -93,25 +85,6 @@ _WAYS = {
 
 def _missing(means: Sequence[Means]) -> str:
     return f"this request needs {' or '.join(_WAYS[each.kind] for each in means)}"
-
-
-class _Verifying:
-    """Until gateway/pipeline composes means itself: platform tokens alone, verified at each request."""
-
-    kind: Kind = "bearer"
-    challenge = 'Bearer realm="zhiyun"'
-
-    def __init__(self, verify: Verifier, now: Clock) -> None:
-        self._verify = verify
-
-    def is_used(self, request: Request) -> bool:
-        return request.authorization[:7].lower() == b"bearer "
-
-    def needs_body(self, request: Request) -> bool:
-        return False
-
-    def identify(self, request: Request) -> Identity:
-        return self._verify(request.authorization[7:].strip().decode("ascii", "replace"))[0]
 
 
 def _conforms(stage: Authenticate) -> BodyStage:

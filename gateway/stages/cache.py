@@ -5,25 +5,30 @@ transformation and the upstream. `gateway/cache_rules` decides.
 """
 
 import asyncio
+import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from msgspec import Struct
 
 from config.policies import Cache as Policy
+from config.upstreams import Split
 from core.errors import DeadlineExceeded, PlatformError
 from gateway import cache_rules
 from gateway.cache_rules import FAILURES, NO_WISH, Stored, Wish
 from gateway.problems import status_of
 from gateway.response_cache import Flight, Key, Passed, ResponseStore, Varied, Waiter
-from gateway.stage import AnswerStage, EndStage, Outcome, Request, Response, Stage
+from gateway.stage import AnswerStage, EndStage, Outcome, Request, RescueStage, Response, Stage
 
 Fetch = Callable[[Request], Awaitable[Response]]
 """Asks the upstream with a copy of a request and gives the whole answer: for stale-while-revalidate."""
 Spawn = Callable[..., object]
 _HIT, _STALE, _MISS, _REVALIDATED = (("X-Cache", each) for each in ("hit", "stale", "miss", "revalidated"))
 _PENDING = "cache.pending"
+# The scanner has refused folded lines and blanks before the colon: a field is where its name stands after a line's end. One search
+# costs half of what three `in` cost.
+_has_wishes = re.compile(rb"\r\n(?:if-|cache-control:|range:)").search
 
 
 class _Pending(Struct, eq=False):
@@ -62,7 +67,8 @@ class _Tee:
 
 
 class Cache:
-    """`route` names the route or service. With `fetch` and `spawn` stale-while-revalidate asks in the background; without,
+    """`route` names the route or service. `splits` are its canaries: where one is for a header or for named apps, these are kept
+    apart. With `fetch` and `spawn` stale-while-revalidate asks in the background; without,
     the first that finds the answer stale asks itself while all others get the stale one."""
 
     name = "cache"
@@ -73,6 +79,7 @@ class Cache:
         store: ResponseStore,
         route: str,
         *,
+        splits: Sequence[Split] = (),
         fetch: Fetch | None = None,
         spawn: Spawn | None = None,
         wall: Callable[[], float] = time.time,
@@ -85,7 +92,8 @@ class Cache:
         self._route = route
         self._tag = f"route:{route}"
         self._is_private = policy.private
-        self._vary = tuple(sorted({name.lower() for name in policy.vary}))
+        self._is_apart = policy.private or any(split.apps for split in splits)
+        self._vary = tuple(sorted({name.lower() for name in (*policy.vary, *(split.header for split in splits)) if name}))
         self._refresh = (fetch, spawn) if fetch is not None and spawn is not None else None
 
     def on_request(self, request: Request) -> Outcome:
@@ -93,8 +101,7 @@ class Cache:
         if (verb != b"GET" and verb != b"HEAD") or request.body_length or request.upgrade:
             return None
         head = request.head.lower()
-        # The scanner has refused folded lines and blanks before the colon: a field is where its name stands after a line's end.
-        if b"\r\nif-" in head or b"\r\ncache-control:" in head or b"\r\nrange:" in head:
+        if _has_wishes(head):
             return self._with_wishes(request, head)
         return self._decided(request, head, NO_WISH)
 
@@ -111,7 +118,7 @@ class Cache:
         if identity is None:
             who = request.authorization if self._is_private else None  # an anonymous route whose upstream authenticates
         # A grant narrows fields or masks them: such an app never shares a copy.
-        elif self._is_private or (request.app is not None and self._route in request.app.grants):
+        elif self._is_apart or (request.app is not None and self._route in request.app.grants):
             who = (identity.app, identity.user, identity.device)
         target = request.upstream_target or request.target
         key = (self._route, request.host, target, who, request.scheme)
@@ -356,5 +363,5 @@ def _copy(request: Request) -> Request:
     return copy
 
 
-def _conforms(stage: Cache) -> tuple[Stage, AnswerStage, EndStage]:
-    return stage, stage, stage
+def _conforms(stage: Cache) -> tuple[Stage, AnswerStage, EndStage, RescueStage]:
+    return stage, stage, stage, stage

@@ -14,6 +14,8 @@ from gateway.stage import AnswerStage, Filter, Outcome, Request, Response
 
 _UNTOUCHED = frozenset({204, 205, 206, 304})
 _GZIP = 16 + zlib.MAX_WBITS
+_LOOKED_AT = frozenset({"content-type", "content-length", "cache-control", "content-encoding", "content-range"})
+_ENDLESS = 1 << 62
 _MEMO_MAX_CHARS = 256
 Acceptance = Literal["no", "yes", "must"]
 
@@ -33,10 +35,10 @@ class Compress:
         return 0
 
     def on_response(self, request: Request, response: Response) -> Outcome:
-        if not self._is_fit(request, response):
+        size = self._fit_bytes(request, response)
+        if not size:
             return None
         accepted = acceptance(_accept_encoding(request))
-        size = _size(response)
         if accepted == "no" or (size < self._min_bytes and accepted != "must"):
             if size >= self._min_bytes:
                 response.headers.append(("Vary", "Accept-Encoding"))
@@ -49,20 +51,27 @@ class Compress:
         body = response.body
         return worked(len(body), lambda: zlib.compress(body, self._level, _GZIP), lambda packed: _fill(response, packed))
 
-    def _is_fit(self, request: Request, response: Response) -> bool:
-        """Whether the answer may be compressed at all: it has a body of a listed kind, in no coding yet."""
+    def _fit_bytes(self, request: Request, response: Response) -> int:
+        """The body's size where it may be compressed at all: it is of a listed kind, in no coding yet. 0 where it may not be;
+        endless where a passing answer does not say."""
         if response.status in _UNTOUCHED or response.stream is not None or request.verb == b"HEAD":
-            return False
-        kind = ""
+            return 0
+        kind = length = ""
         for name, value in response.headers:
-            match name.lower():
-                case "content-type":
-                    kind = value.lower()
-                case "content-encoding" | "content-range":
-                    return False
-                case "cache-control" if "no-transform" in value.lower():
-                    return False
-        return kind.startswith(self._types) and not kind.startswith("text/event-stream")
+            lower = name.lower()
+            if lower not in _LOOKED_AT:
+                continue
+            if lower == "content-type":
+                kind = value.lower()
+            elif lower == "content-length":
+                length = value
+            elif lower != "cache-control" or "no-transform" in value.lower():
+                return 0
+        if not kind.startswith(self._types) or kind.startswith("text/event-stream"):
+            return 0
+        if not response.is_passing:
+            return len(response.body)
+        return int(length) if length.isascii() and length.isdigit() else _ENDLESS
 
 
 class GzipFilter:
@@ -118,14 +127,6 @@ def _accept_encoding(request: Request) -> str:
     if lower.find(b"\r\naccept-encoding:", start + 1) >= 0:
         return headers_of(request.head)["accept-encoding"]
     return lower[start + 18 : lower.index(b"\r\n", start + 2)].decode("ascii", "replace")
-
-
-def _size(response: Response) -> int:
-    """Bytes of the body; endless where a passing answer does not say."""
-    if not response.is_passing:
-        return len(response.body)
-    length = response.header("Content-Length")
-    return int(length) if length.isascii() and length.isdigit() else 1 << 62
 
 
 def _fill(response: Response, body: bytes) -> None:

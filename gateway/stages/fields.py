@@ -51,8 +51,9 @@ class Fields:
             return None
         self._check_query(view, request)
         if self._operation == "route":
-            if request.upgrade:
+            if request.upgrade == b"websocket":
                 raise Forbidden("this app sees the route's fields masked, which a tunnel can't be", code="field_forbidden")
+            request.upgrade = b""  # any other may be ignored (RFC 9110 §7.8)
             request.set_header("Accept-Encoding", "identity")
             request.remove_header("Range")  # a part of a document can't be masked
             request.remove_header("If-Range")

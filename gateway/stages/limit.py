@@ -4,14 +4,17 @@
 from collections.abc import Sequence
 from functools import partial
 
+from cache.gcra import ROUNDING
+from cache.limiter_memory import MemoryLimiter
 from config.model import App, Platform
 from config.policies import Limit as Declared
 from core.cache import Answer, Held, Limiter, Pending
 from core.errors import Unauthenticated
-from gateway.limits import Amount, Bill, Counted, counted, holds_places, plan_amounts, plan_key
+from gateway.limits import ROUND_UP, Amount, Bill, counted, holds_places, plan_amounts, plan_key
 from gateway.stage import EndStage, Outcome, Request, Stage
 
 _HELD, _PENDING = "limit.held", "limit.pending"
+_MEMO_ENTRIES = 4096
 
 
 def limit_stage(
@@ -37,7 +40,10 @@ class Limit:
         self._bills = {name: self._bill(name, app, plans.get(app.plan, ())) for name, app in platform.apps.items()}
         if anonymous:
             self._bills[""] = self._bill("", None, ())
+        self._values = tuple({value: None for each in self._varying for value in each.varying})
+        self._memo: dict[tuple[str, ...], Bill] = {}
         self._decide = limiter.decide
+        self._spend = limiter.spend if isinstance(limiter, MemoryLimiter) else None
 
     def _bill(self, name: str, app: App | None, plan: tuple[Amount, ...]) -> Bill:
         return Bill.of([(plan_key(name), plan), *((each.key_of(name, app, None), each.amounts) for each in self._fixed)])
@@ -48,14 +54,38 @@ class Limit:
         if bill is None:
             raise Unauthenticated("this request needs a token of an app that exists", code="token_missing")
         if self._varying:
-            bill = _with_varying(bill, self._varying, request)
+            bill = self._with_varying(bill, request)
+        spend = self._spend
+        if spend is not None and bill.interval_s:
+            ahead_s = spend(bill.key, bill.interval_s, bill.tolerance_s)
+            if ahead_s >= 0:
+                left = int((bill.tolerance_s - ahead_s) / bill.interval_s + ROUNDING)
+                told = ("RateLimit", f"{bill.label}{left};t={int(ahead_s + ROUND_UP)}")
+                if request.told is None:
+                    request.told = [bill.policy, told]
+                else:
+                    request.told += (bill.policy, told)
+                return None
         if not bill.charges:
             return None
         answer = self._decide(bill.charges)
-        if isinstance(answer, Pending):
-            return self._wait(request, bill, answer)
-        _tell(bill, request, answer)
-        return None
+        if answer.__class__ is Answer:  # at a third of what isinstance costs
+            _tell(bill, request, answer)
+            return None
+        return self._wait(request, bill, answer)  # type: ignore[arg-type]
+
+    def _with_varying(self, bill: Bill, request: Request) -> Bill:
+        """The bill with what only the request can tell. Memoised: who calls once calls again."""
+        identity = request.identity
+        name = identity.app if identity is not None else ""
+        key = (name, *[value(request) for value in self._values])
+        known = self._memo.get(key)
+        if known is None:
+            if len(self._memo) >= _MEMO_ENTRIES:
+                self._memo.clear()
+            more = [(each.key_of(name, request.app, request), each.amounts) for each in self._varying]
+            known = self._memo[key] = bill.plus(more)
+        return known
 
     def _wait(self, request: Request, bill: Bill, pending: Pending) -> Outcome:
         pending.then = partial(_tell, bill, request)
@@ -75,30 +105,15 @@ class HoldingLimit(Limit):
         held = attributes.pop(_HELD, None)
         if held is not None:
             held.owner.give_back(held)
-        elif pending is not None and not pending.future.done():
+        elif pending is not None and (not pending.future.done() or pending.future.cancelled()):
             pending.then = _give_back  # its client has gone before the answer came
-        elif pending is not None and pending.future.cancelled():
-            pending.then = _give_back
-
-
-def _with_varying(bill: Bill, limits: Sequence[Counted], request: Request) -> Bill:
-    """The bill with what only the request can tell: `limits` are counted under its own keys."""
-    identity = request.identity
-    name = identity.app if identity is not None else ""
-    more = [(limit.key_of(name, request.app, request), limit.amounts) for limit in limits]
-    charges = tuple((key + amount.suffix, amount.bound) for key, amounts in more for amount in amounts)
-    amounts = tuple(amount for limit in limits for amount in limit.amounts)
-    policy = ", ".join(amount.policy for amount in amounts)
-    before = f"{bill.policy[1]}, " if bill.charges else ""
-    return Bill(bill.charges + charges, bill.amounts + amounts, ("RateLimit-Policy", before + policy))
 
 
 def _tell(bill: Bill, request: Request, answer: Answer) -> None:
     """Raises Limited where there was no place."""
-    left = answer.left
-    if len(left) == 1:
-        places, reset_s = left[0]
-        told = ("RateLimit", f"{bill.amounts[0].label}{places};t={-int(-reset_s // 1)}")
+    if bill.label:  # one amount alone
+        ((places, reset_s),) = answer.left
+        told = ("RateLimit", f"{bill.label}{places};t={int(reset_s + ROUND_UP)}")
     else:
         told = bill.told(answer)
     if request.told is None:

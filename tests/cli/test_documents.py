@@ -80,3 +80,16 @@ async def test_init_and_schema_need_no_node(alone: CommandLine) -> None:
     assert (again.status, "was not touched" in again.err) == (1, True)
     schema = (await alone.ok("schema")).json
     assert "http_json" in schema["$defs"]["Source"]["properties"]["adapter"]["enum"]
+
+
+async def test_rollback_shows_then_does_and_refuses_in_one_line(zhiyun: CommandLine, platform_yaml: Path) -> None:
+    then = (await zhiyun.ok("apply", "--json")).json["revision"]
+    _write(platform_yaml, PLATFORM.replace("小程序", "商城"))
+    await zhiyun.ok("apply")
+    dry = await zhiyun.ok("rollback", str(then), "--dry-run")
+    assert "~ app shop: title" in dry.out
+    assert "would roll back: 1 to change" in dry.out
+    assert "rolled back: 1 changed" in (await zhiyun.ok("rollback", str(then))).out
+    assert "小程序" in (await zhiyun.ok("app", "show", "shop")).out
+    refused = await zhiyun("rollback", "9999")
+    assert (refused.status, "no revision 9999" in refused.err, refused.err.count("\n")) == (1, True, 1)

@@ -2,64 +2,129 @@
 
 import asyncio
 import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core.cache import Limiter, Rate
-from core.errors import InvalidInput
+from cache.gcra import count_bound, rate_bound
+from core.cache import Answer, Bound, Charge, Limiter, Rate
+
+
+async def decided(limiter: Limiter, *charges: Charge) -> Answer:
+    """The answer, waited for where it has to be."""
+    answer = limiter.decide(charges)
+    if isinstance(answer, Answer):
+        return answer
+    got: list[Answer] = []
+    answer.then = got.append
+    await answer.future
+    return got[0]
+
+
+async def passed(limiter: Limiter, charges: Sequence[Charge], times: int) -> int:
+    """How many of so many equal requests, one after the other, were admitted."""
+    return sum([(await decided(limiter, *charges)).refused < 0 for _ in range(times)])
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait at most five seconds for something that comes by itself."""
+    for _ in range(250):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("it did not come within five seconds")
+
+
+def rate(per_s: float, burst: int) -> Bound:
+    return rate_bound(Rate(per_s, burst))
 
 
 class LimiterConformance:
     """The sub-class's module has a fixture `limiter`: one that has counted nothing."""
 
     async def test_a_burst_passes_and_no_more(self, limiter: Limiter) -> None:
-        verdicts = [await limiter.take("app", Rate(0.1, 5)) for _ in range(7)]
-        assert [verdict.allowed for verdict in verdicts] == [True] * 5 + [False] * 2
-        assert [verdict.remaining for verdict in verdicts] == [4, 3, 2, 1, 0, 0, 0]
+        bound = rate(0.1, 5)
+        answers = [await decided(limiter, ("app", bound)) for _ in range(7)]
+        assert [answer.refused for answer in answers] == [-1] * 5 + [0] * 2
+        assert [answer.left[0][0] for answer in answers] == [4, 3, 2, 1, 0, 0, 0]
 
     async def test_the_times_it_tells(self, limiter: Limiter) -> None:
-        first = await limiter.take("app", Rate(0.1, 2))
+        bound = rate(0.1, 2)
+        first = await decided(limiter, ("app", bound))
         assert first.retry_after_s == 0
-        assert first.reset_s == pytest.approx(10, abs=0.5)
-        await limiter.take("app", Rate(0.1, 2))
-        refused = await limiter.take("app", Rate(0.1, 2))
+        assert first.left[0][1] == pytest.approx(10, abs=0.5)
+        await decided(limiter, ("app", bound))
+        refused = await decided(limiter, ("app", bound))
         assert refused.retry_after_s == pytest.approx(10, abs=0.5)
-        assert refused.reset_s == pytest.approx(20, abs=0.5)
+        assert refused.left[0][1] == pytest.approx(20, abs=0.5)
 
     async def test_it_passes_again_after_the_time_it_told(self, limiter: Limiter) -> None:
-        rate = Rate(5.0, 1)
-        assert (await limiter.take("app", rate)).allowed
-        refused = await limiter.take("app", rate)
-        assert not refused.allowed
+        bound = rate(1.0, 1)
+        assert (await decided(limiter, ("app", bound))).refused < 0
+        refused = await decided(limiter, ("app", bound))
+        assert refused.refused == 0
         await asyncio.sleep(refused.retry_after_s + 0.02)
-        assert (await limiter.take("app", rate)).allowed
+        assert (await decided(limiter, ("app", bound))).refused < 0
 
     async def test_a_refused_request_is_not_charged(self, limiter: Limiter) -> None:
-        rate = Rate(4.0, 1)
-        assert (await limiter.take("app", rate)).allowed
-        for _ in range(20):
-            await limiter.take("app", rate)
+        bound = rate(4.0, 1)
+        assert await passed(limiter, [("app", bound)], 21) == 1
         await asyncio.sleep(0.3)
-        assert (await limiter.take("app", rate)).allowed
+        assert (await decided(limiter, ("app", bound))).refused < 0
 
     async def test_keys_are_counted_apart(self, limiter: Limiter) -> None:
-        assert (await limiter.take("one", Rate(0.1, 1))).allowed
-        assert (await limiter.take("two", Rate(0.1, 1))).allowed
-        assert not (await limiter.take("one", Rate(0.1, 1))).allowed
+        bound = rate(0.1, 1)
+        assert (await decided(limiter, ("one", bound))).refused < 0
+        assert (await decided(limiter, ("two", bound))).refused < 0
+        assert (await decided(limiter, ("one", bound))).refused == 0
 
     async def test_overlapping_requests_are_counted_exactly(self, limiter: Limiter) -> None:
-        verdicts = await asyncio.gather(*(limiter.take("app", Rate(0.01, 50)) for _ in range(200)))
-        assert sum(verdict.allowed for verdict in verdicts) == 50
+        bound = rate(0.01, 50)
+        answers = await asyncio.gather(*(decided(limiter, ("app", bound)) for _ in range(200)))
+        assert sum(answer.refused < 0 for answer in answers) == 50
 
     async def test_the_sustained_rate(self, limiter: Limiter) -> None:
-        rate, began, passed = Rate(100.0, 10), time.monotonic(), 0
+        bound, began, count = rate(100.0, 10), time.monotonic(), 0
         while time.monotonic() - began < 0.5:
-            passed += (await limiter.take("app", rate)).allowed
+            count += (await decided(limiter, ("app", bound))).refused < 0
             await asyncio.sleep(0.001)
         seconds = time.monotonic() - began
-        assert 0.8 * (10 + 100 * seconds) <= passed <= 10 + 100 * seconds + 1
+        assert 0.8 * (10 + 100 * seconds) <= count <= 10 + 100 * seconds + 1
 
-    @pytest.mark.parametrize("rate", [Rate(0, 1), Rate(-1, 1), Rate(1, 0), Rate(float("inf"), 1), Rate(float("nan"), 1)])
-    async def test_a_rate_that_means_nothing_is_refused(self, limiter: Limiter, rate: Rate) -> None:
-        with pytest.raises(InvalidInput, match="burst"):
-            await limiter.take("app", rate)
+    async def test_a_large_burst_is_counted_to_the_last(self, limiter: Limiter) -> None:
+        bound = rate(7.0e-3, 1_000)
+        assert await passed(limiter, [("app", bound)], 1_001) == 1_000
+
+    @pytest.mark.parametrize("refusing", ["day", "month", "concurrent"])
+    async def test_what_one_bound_refuses_is_charged_to_none(self, limiter: Limiter, refusing: str) -> None:
+        other, narrow = ("r", rate(0.01, 10)), ("n", count_bound(refusing, 3))
+        answers = [await decided(limiter, other, narrow) for _ in range(6)]
+        assert [answer.refused for answer in answers] == [-1, -1, -1, 1, 1, 1]
+        assert answers[3].left[0][0] == 7  # told as it is: nothing was taken of it
+        assert (await decided(limiter, other)).left[0][0] == 6
+
+    async def test_the_first_that_refuses_is_named_and_the_longest_wait_is_told(self, limiter: Limiter) -> None:
+        fast, slow = ("fast", rate(1.0, 1)), ("slow", rate(0.1, 1))
+        await decided(limiter, fast, slow)
+        refused = await decided(limiter, fast, slow)
+        assert refused.refused == 0
+        assert refused.retry_after_s == pytest.approx(10, abs=0.5)
+
+    async def test_places_under_way_are_given_back_once(self, limiter: Limiter) -> None:
+        charge = ("c", count_bound("concurrent", 2))
+        first, second, third = [await decided(limiter, charge) for _ in range(3)]
+        assert (first.refused, second.refused, third.refused) == (-1, -1, 0)
+        assert third.held is None
+        assert first.held is not None
+        first.held.owner.give_back(first.held)
+        assert await passed(limiter, [charge], 3) == 1
+
+    async def test_quotas_end_with_the_day_and_the_month_in_utc(self, limiter: Limiter) -> None:
+        answer = await decided(limiter, ("d", count_bound("day", 5)), ("m", count_bound("month", 9)))
+        now = datetime.now(UTC)
+        day = datetime(now.year, now.month, now.day, tzinfo=UTC) + timedelta(days=1)
+        month = datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC)
+        assert [left for left, _ in answer.left] == [4, 8]
+        told = [reset_s for _, reset_s in answer.left]
+        assert told == pytest.approx([(day - now).total_seconds(), (month - now).total_seconds()], abs=5)

@@ -21,7 +21,7 @@ class ReplaysConformance:
         assert [await is_new(replays, "nonce") for _ in range(3)] == [True, False, False]
 
     async def test_keys_are_apart(self, replays: Replays) -> None:
-        keys = ["a", "b", "A", "a ", "号", "a:b", "a\r\nDEL a", "x" * 300]
+        keys = ["a", "b", "A", "a ", "号", "a:b", "a\r\nDEL a", "x" * 300, "\ud800"]
         assert [await is_new(replays, key) for key in keys] == [True] * len(keys)
         assert [await is_new(replays, key) for key in keys] == [False] * len(keys)
 

@@ -15,6 +15,7 @@ from core.secret import Secret
 from core.supervise import Tasks
 from exchange.jobs import JobRunner, datasets_of
 from exchange.replay import Replay
+from registry.app_sessions import Revoker, SqlAppSessions
 from registry.credentials import Credentials
 from registry.passwords import Passwords
 from registry.registry import Registry
@@ -22,6 +23,7 @@ from registry.snapshot import build_snapshot
 from registry.users import Users
 from server.parts import Parts, open_parts
 from server.sources import SourcePool
+from storage.usage import SqlUsage
 
 PASSWORD = "a long enough password"
 
@@ -68,6 +70,7 @@ async def open_platform(folder: Path) -> AsyncIterator[Platform]:
             owner="test",
         )
         datasets: dict[str, Dataset] = {}
+        await SqlUsage(parts.database).prepare()
         await users.create("operator", Secret(PASSWORD), "operator", actor="test")
         await users.create("eve", Secret(PASSWORD), "viewer", actor="test")
         yield Platform(_control(parts, users, runner, pool, datasets), parts, pool, runner, datasets)
@@ -75,6 +78,7 @@ async def open_platform(folder: Path) -> AsyncIterator[Platform]:
 
 
 def _control(parts: Parts, users: Users, runner: JobRunner, pool: SourcePool, datasets: Mapping[str, Dataset]) -> Control:
+    sessions = SqlAppSessions(parts.database)
     return Control(
         registry=Registry(parts.resources, parts.vault, parts.adapters),
         credentials=Credentials(parts.resources, parts.vault),
@@ -82,6 +86,8 @@ def _control(parts: Parts, users: Users, runner: JobRunner, pool: SourcePool, da
         job_states=parts.job_states,
         quarantine=parts.quarantine,
         nodes=parts.nodes,
+        app_sessions=sessions,
+        revoker=Revoker(sessions, parts.bus, node="back-office"),
         mirror=parts.mirror,
         bus=parts.bus,
         jobs=runner,
@@ -91,4 +97,6 @@ def _control(parts: Parts, users: Users, runner: JobRunner, pool: SourcePool, da
         gateway_url=parts.settings.public_url,
         version="0.1.0",
         adapters=parts.adapters,
+        usage=SqlUsage(parts.database),
+        metrics_folder=parts.settings.data_dir / "metrics",
     )

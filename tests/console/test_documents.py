@@ -53,3 +53,20 @@ async def test_a_refused_document_changes_nothing(operator: httpx.AsyncClient) -
 async def test_the_schema_has_the_adapters(operator: httpx.AsyncClient) -> None:
     schema = (await operator.get("/api/v1/schema")).json()
     assert "sqlserver" in schema["$defs"]["Source"]["properties"]["adapter"]["enum"]
+
+
+async def test_back_to_an_earlier_revision(operator: httpx.AsyncClient) -> None:
+    then = (await operator.post("/api/v1/apply", json={"document": DOCUMENT})).json()["revision"]
+    exported = (await operator.get("/api/v1/export")).json()
+    await operator.put("/api/v1/plans/silver", json={"per_s": 1, "burst": 1})
+    await operator.put("/api/v1/apps/shop", json={"plan": "silver"})
+    dry = (await operator.post("/api/v1/rollback", json={"revision": then, "dry_run": True})).json()
+    assert [(each["action"], each["name"]) for each in dry["changes"]] == [("update", "shop"), ("delete", "silver")]
+    assert (await operator.get("/api/v1/export")).json() != exported
+    done = (await operator.post("/api/v1/rollback", json={"revision": then})).json()
+    assert (done["changes"], done["dry_run"]) == (dry["changes"], False)
+    assert done["revision"] > dry["revision"]
+    assert (await operator.get("/api/v1/export")).json() == exported
+    assert (await operator.get("/api/v1/audit")).json()["items"][0]["actor"] == "operator"
+    for body in ({"revision": 10_000}, {"revision": -1}, {"revision": "x"}, {}):
+        assert (await operator.post("/api/v1/rollback", json=body)).status_code == 400

@@ -7,13 +7,15 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from gateway.metrics import exposition
 from tools.source_tree import ROOT
 
 PAGE = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 
 
-def test_the_metrics_on_the_page_are_exported() -> None:
-    exported = set(re.findall(r'"(zhiyun_[a-z0-9_]+)"', (ROOT / "console/api/metrics.py").read_text(encoding="utf-8")))
+def test_the_metrics_on_the_page_are_exported(tmp_path: Path) -> None:
+    exported = set(re.findall(r"^# TYPE (\w+?)(?:_total)? ", exposition(tmp_path).decode(), re.MULTILINE))
+    exported |= set(re.findall(r'"(zhiyun_[a-z0-9_]+)"', (ROOT / "console/api/metrics.py").read_text(encoding="utf-8")))
     named = {name.removesuffix("_total") for name in re.findall(r"`(zhiyun_[a-z0-9_]+)", PAGE)}
     assert len(named) >= 8
     assert named - exported == set()

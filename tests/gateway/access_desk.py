@@ -17,7 +17,7 @@ from core.secret import Secret
 from gateway.access.bearer import Bearer, Proofs, Revocations
 from gateway.access.jwk import Key, packed, thumbprint
 from gateway.access.key_sets import usable
-from gateway.access.sources import bearer_of
+from gateway.access.sources import AppTokens, token_sources
 from gateway.identity import Identity
 from gateway.means import Means
 from gateway.stage import Request
@@ -94,7 +94,8 @@ def bearer(
 ) -> Bearer:
     snapshot = snapshot or snapshot_of()
     found = keys or {name: Found(usable(each.keys, each.algorithm)) for name, each in snapshot.platform.issuers.items()}
-    return bearer_of(snapshot, Tokens(snapshot), found, proofs=proofs, revocations=revocations, now=now)
+    sources = token_sources(snapshot.platform, Tokens(snapshot), found)
+    return Bearer(sources, AppTokens(snapshot.credentials), proofs=proofs, revocations=revocations, now=now)
 
 
 class Found:

@@ -21,12 +21,13 @@ from core.sessions import AppSession
 from gateway.access.dpop import DpopProofs
 from gateway.access.jwk import packed, thumbprint
 from gateway.oauth.client import MAX_FORM_BYTES
-from gateway.oauth.endpoints import SessionParts, oauth_endpoints
+from gateway.oauth.endpoints import oauth_endpoints
 from gateway.pipe import Pipe, run
 from gateway.problems import problem
 from gateway.revocations import Revocations
 from gateway.router import Router
 from gateway.session_log import SessionLog
+from gateway.sessions import SessionParts
 from gateway.stage import Response
 from gateway.stages.authorise import Admission
 from gateway.tokens import Tokens
@@ -142,16 +143,18 @@ async def open_oauth(folder: Path, *, sessions: type[SqlAppSessions] = SqlAppSes
         credentials = Credentials(parts.resources, parts.vault)
         issued = {name: await credentials.issue("app", name, actor="test") for name in whole["apps"]}
         issued |= {name: await credentials.issue("proxy", name, actor="test") for name in whole["proxies"]}
-        yield await _opened(parts, issued, keys, sessions(parts.database))
+        yield await opened(parts, issued, keys, sessions(parts.database))
 
 
-async def _opened(parts: Parts, issued: Mapping[str, Issued], keys: Mapping[str, DeviceKey], store: SqlAppSessions) -> OAuth:
+async def opened(parts: Parts, issued: Mapping[str, Issued], keys: Mapping[str, DeviceKey], store: SqlAppSessions) -> OAuth:
+    """The endpoints of the registry's present state."""
     snapshot = await build_snapshot(parts.resources, parts.vault, parts.adapters)
     revocations, log = Revocations(), SessionLog(store)
     kept = SessionParts(revocations, Revoker(store, parts.bus, node="gateway-0"), log, f"{ISSUER}/")
     tokens = Tokens(snapshot, issuer=ISSUER)
-    proofs = DpopProofs(MemoryReplays())
-    routes = oauth_endpoints(snapshot, tokens, Admission(snapshot.platform), parts.limits.local, kept, proofs)
+    replays = MemoryReplays()
+    limiter, admission, proofs = parts.limits.local, Admission(snapshot.platform), DpopProofs(replays)
+    routes = oauth_endpoints(snapshot, tokens, admission, limiter, kept, proofs=proofs, replays=replays)
     entries = [
         (Match(path=path, methods=(method,)), Pipe(path, (), kind="platform", handler=handler, max_body_bytes=MAX_FORM_BYTES))
         for method, path, handler in routes

@@ -13,12 +13,9 @@ from gateway.http1.message import Request, headers_of, made_request
 from registry.snapshot import Credential, LiveSecret, Snapshot
 
 NOW = 1_800_000_000.0
-KEY, SECRET, OLD_SECRET, ENDED_SECRET = (
-    "ak_shop",
-    "secret-of-shop-0123456789abcdefghij",
-    "old-secret-of-shop",
-    "ended-secret-of-shop",
-)
+KEY = "ak_shop"
+SECRET = "secret-of-shop-0123456789abcdefghij"
+OLD_SECRET, ENDED_SECRET = f"older-{SECRET}", f"ended-{SECRET}"
 Sign = Callable[[bytes], bytes]
 
 

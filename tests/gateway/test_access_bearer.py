@@ -12,9 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.clock import epoch_ms
 from core.errors import Unauthenticated
+from core.ids import last_id_at
+from core.sessions import Revocation, Scope
 from gateway.access.bearer import Bearer
 from gateway.identity import Identity
+from gateway.revocations import Revocations
 from gateway.stage import Request
 from gateway.tokens import Tokens
 from tests.gateway.access_desk import (
@@ -59,11 +63,6 @@ class _LaterProofs(_Proofs):
         return later()
 
 
-class _Revoked(set[str]):
-    def is_revoked(self, session: str) -> bool:
-        return session in self
-
-
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer  "])
 def test_tokens_of_every_origin_are_let_in(scheme: str) -> None:
     means = bearer()
@@ -105,16 +104,34 @@ def test_a_token_is_verified_once_and_never_outlives_its_expiry() -> None:
 
 
 def test_a_revoked_session_ends_at_the_next_request() -> None:
-    revoked = _Revoked()
+    revoked = Revocations()
     means = bearer(revocations=revoked)
     tokens = [_platform_token(session="s1"), app_token(jti="s1"), issuer_token(jti="s1")]
     other = _platform_token(session="s2")
     for token in (*tokens, other):
         identified(means, with_token(token))
-    revoked.add("s1")
+    revoked.revoke([_revocation("session", "s1")])
     assert [refusal(means, with_token(token)) for token in tokens] == ["token_revoked"] * 3
     assert refusal(means, with_token(other)) == "let in"
     assert refusal(bearer(revocations=revoked), with_token(tokens[0])) == "token_revoked"
+
+
+def test_all_sessions_of_an_app_end_with_its_own_tokens_and_an_issuers() -> None:
+    revoked = Revocations()
+    means = bearer(revocations=revoked)
+    past = int(time.time()) - 5
+    old = [_platform_token(), app_token(iat=past), app_token(iat=past, jti=None), issuer_token(iat=past), issuer_token(iat=None)]
+    for token in old:
+        identified(means, with_token(token))
+    revoked.revoke([_revocation("app", "shop", last_id_at(epoch_ms()))])
+    assert [refusal(means, with_token(token)) for token in old] == ["token_revoked"] * len(old)
+    soon = int(time.time()) + 5
+    for token in (app_token(iat=soon, exp=soon + 60), issuer_token(iat=soon)):
+        assert refusal(means, with_token(token)) == "let in"
+
+
+def _revocation(scope: Scope, name: str, last: str = "") -> Revocation:
+    return Revocation(scope, name, last, epoch_ms() + 60_000, epoch_ms(), "test")
 
 
 def test_what_is_refused_is_not_remembered_and_long_tokens_are_verified_each_time() -> None:

@@ -11,13 +11,14 @@ import jwt as pyjwt
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.errors import ConfigError, Unauthenticated
 from gateway.access import jwt
 from gateway.access.jwk import ALGORITHMS, Algorithm, Ed25519Key, SecretKey, key_of, packed
 from gateway.access.jwt import SKEW_S, Claims, check, parsed, signed
+from gateway.access.sources import AppClaims
 
 _VECTORS = json.loads((Path(__file__).parents[1] / "data" / "wycheproof_json_web_signature.json").read_text(encoding="utf-8"))
 _UNSUPPORTED = ("RS384", "RS512", "PS256", "PS384", "PS512", "ES521")
@@ -220,6 +221,33 @@ def test_no_changed_byte_passes(place: int, change: int) -> None:
 def test_noise_is_refused_without_any_other_exception(noise: bytes) -> None:
     with contextlib.suppress(Unauthenticated):
         assert not parsed(noise).is_signed_by(_PUBLIC)
+
+
+_now = int(time.time())
+_odd: st.SearchStrategy[Any] = st.sampled_from(
+    [None, "", "a", "b", 0, -1, True, [], ["b"], {}, 1e300, _now, _now + 20, _now + 600, _now - 20]
+)
+_claims = st.dictionaries(st.sampled_from(["iss", "aud", "exp", "nbf", "iat", "sub", "jti"]), _odd, max_size=2).map(
+    lambda odd: {"iss": "a", "aud": "b", "iat": _now, "exp": _now + 600} | odd
+)
+_header = st.dictionaries(st.sampled_from(["alg", "typ", "kid", "crit", "b64", "jku"]), _odd).map(
+    lambda odd: {"alg": "HS256"} | odd
+)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(_header, _claims)
+def test_what_we_accept_others_accept_too(header: dict[str, Any], claims: dict[str, Any]) -> None:
+    token = _hs256(header, _part(claims))
+    try:
+        read = parsed(token)
+        assert read.is_signed_by(SecretKey(_SECRET)) == (header["alg"] == "HS256")
+        found = jwt.claims_of(read, msgspec.json.Decoder(AppClaims))
+        check(found, issuer="a", audience="b", now=time.time())
+    except Unauthenticated:
+        return
+    if header["alg"] == "HS256":
+        assert pyjwt.decode(token, _SECRET, algorithms=["HS256"], audience="b", issuer="a", leeway=SKEW_S)["exp"] == found.exp
 
 
 def test_scopes_are_shared_between_tokens() -> None:

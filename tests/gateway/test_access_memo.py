@@ -6,13 +6,12 @@ from hypothesis import strategies as st
 from gateway.access.memo import Memo
 
 
-def test_it_holds_what_was_put_and_forgets_what_it_is_told_to() -> None:
+def test_it_holds_what_was_put() -> None:
     memo: Memo[int] = Memo(10)
     memo.put(b"a", 1)
     assert (memo[b"a"], memo[b"b"]) == (1, None)
-    memo.forget(b"a")
-    memo.forget(b"never")
-    assert memo[b"a"] is None
+    memo.put(b"a", 2)
+    assert memo[b"a"] == 2
 
 
 def test_what_is_asked_for_outlives_the_flood() -> None:
@@ -25,7 +24,7 @@ def test_what_is_asked_for_outlives_the_flood() -> None:
     assert memo[b"17"] is None
 
 
-@given(st.lists(st.tuples(st.sampled_from(["put", "get", "forget"]), st.integers(0, 12)), max_size=80), st.integers(2, 8))
+@given(st.lists(st.tuples(st.sampled_from(["put", "get"]), st.integers(0, 12)), max_size=80), st.integers(2, 8))
 def test_it_never_lies_and_never_grows(steps: list[tuple[str, int]], entries: int) -> None:
     memo: Memo[int] = Memo(entries)
     truth: dict[bytes, int] = {}
@@ -34,9 +33,6 @@ def test_it_never_lies_and_never_grows(steps: list[tuple[str, int]], entries: in
         if what == "put":
             truth[key] = turn
             memo.put(key, turn)
-        elif what == "forget":
-            truth.pop(key, None)
-            memo.forget(key)
         else:
             assert memo[key] in (truth.get(key), None)
         assert len(memo) + len(memo._older) <= max(2, entries)

@@ -9,18 +9,24 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
 
 from core.errors import ConfigError
-from gateway.access.sources import subjects
+from gateway.access.jwt import parsed
+from gateway.access.key_sets import KeySet, usable
+from gateway.access.sources import subjects, token_sources
 from gateway.identity import Identity
 from gateway.tokens import Tokens
 from tests.gateway.access_desk import (
     DEVICE,
+    ISSUER,
     JKT,
     OLD_SECRET,
+    PARTNER,
     SCOPES,
     SHOP_KEY,
+    Found,
     app_token,
     bearer,
     document,
+    ec_jwk,
     identified,
     issuer_token,
     refusal,
@@ -44,8 +50,7 @@ class TestAppTokens:
         old, new = app_token(OLD_SECRET), app_token()
         assert [refusal(means, with_token(each)) for each in (old, new)] == ["let in", "let in"]
         clock[0] += 61
-        assert refusal(means, with_token(old)) == "token_expired"  # from the memo, which ends with the secret
-        assert refusal(bearer(now=lambda: clock[0]), with_token(old)) == "token_invalid"
+        assert refusal(means, with_token(old)) == "token_invalid"  # the memo ends with the secret
         assert refusal(means, with_token(new)) == "let in"
 
     @pytest.mark.parametrize(
@@ -122,6 +127,18 @@ class TestIssuerTokens:
     def test_what_is_wrong_is_refused(self, changed: dict[str, Any], code: str) -> None:
         assert refusal(bearer(), with_token(issuer_token(**changed))) == code
 
+    def test_a_key_that_is_taken_back_ends_its_tokens_after_a_refresh(self) -> None:
+        clock = [time.time()]
+        keys = KeySet(usable([ec_jwk(PARTNER, "k1")], "ES256"))
+        means = bearer(keys={"login": keys}, now=lambda: clock[0])
+        token = issuer_token(exp=int(clock[0]) + 3600)
+        assert refusal(means, with_token(token)) == "let in"
+        keys.replace({})
+        clock[0] += 299
+        assert refusal(means, with_token(token)) == "let in"
+        clock[0] += 2
+        assert refusal(means, with_token(token)) == "token_key_unknown"
+
     def test_a_disabled_issuer_is_nobody(self) -> None:
         declared = document()
         declared["issuers"]["login"]["enabled"] = False
@@ -134,6 +151,13 @@ class TestIssuerTokens:
         means = bearer(snapshot)
         assert refusal(means, with_token(issuer_token(iss="zhiyun"))) == "token_invalid"
         assert refusal(means, with_token(Tokens(snapshot).make("shop", SHOP_KEY, SCOPES))) == "let in"
+
+    def test_the_platforms_name_may_be_its_address(self) -> None:
+        tokens = Tokens(snapshot_of(), issuer="https://api.example")
+        sources = token_sources(snapshot_of().platform, tokens, {"login": Found({})})
+        assert sources.keys() == {"https://api.example", ISSUER}
+        token = parsed(tokens.make("shop", SHOP_KEY, SCOPES).encode())
+        assert sources["https://api.example"].verify(token, time.time()).identity.app == "shop"
 
     def test_a_subject_of_two_apps_stands_for_neither(self) -> None:
         declared = document()

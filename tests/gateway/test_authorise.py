@@ -2,15 +2,23 @@
 
 import pytest
 
-from config.model import App, Plan, Platform, Proxy
+from config.model import AccessList, App, Device, Plan, Platform, Proxy
+from config.policies import Grant
 from core.errors import Forbidden, Unauthenticated
-from gateway.stages.authorise import Admission
+from gateway.identity import Identity
+from gateway.stage import Request, Stage
+from gateway.stages.authorise import Admission, Authorise
 from gateway.tokens import Tokens
-from tests.gateway.desk import SCOPES, Desk, json_of
+from tests.conformance.stage_suite import StageSuite
+from tests.gateway.desk import SCOPES, Desk, json_of, request_of
 
 PLATFORM = Platform(
     plans={"gold": Plan(per_s=1, burst=1)},
-    proxies={"partner": Proxy(addresses=("10.0.0.0/8", "2001:db8::/32")), "closed": Proxy(enabled=False), "open": Proxy()},
+    proxies={
+        "partner": Proxy(addresses=("10.0.0.0/8", "2001:db8::/32"), denied=("10.66.0.0/16",)),
+        "closed": Proxy(enabled=False),
+        "open": Proxy(),
+    },
     apps={
         "anywhere": App(plan="gold"),
         "off": App(plan="gold", enabled=False),
@@ -18,6 +26,7 @@ PLATFORM = Platform(
         "broker": App(plan="gold", proxy="partner"),
         "desk": App(plan="gold", proxy="partner", addresses=("10.9.0.0/16", "192.168.0.0/16")),
         "free": App(plan="gold", proxy="open"),
+        "wary": App(plan="gold", denied=("192.0.2.0/24",)),
         "stranded": App(plan="gold", proxy="closed"),
     },
 )
@@ -38,6 +47,7 @@ PLATFORM = Platform(
         ("broker", "2001:db8::7"),
         ("desk", "10.9.3.3"),
         ("free", "8.8.8.8"),
+        ("wary", "192.0.3.1"),
     ],
 )
 def test_let_in(app: str, remote: str) -> None:
@@ -59,12 +69,144 @@ def test_let_in(app: str, remote: str) -> None:
         ("desk", "10.8.0.1", "address_refused"),  # the proxy's list lets it in, its own does not
         ("desk", "192.168.1.1", "address_refused"),  # and the other way round
         ("inside", "", "address_refused"),  # no address at all: a socket without one
+        ("wary", "192.0.2.200", "address_refused"),
+        ("broker", "10.66.1.1", "address_refused"),  # on its proxy's white list and on its black one
+        ("desk", "::ffff:10.66.1.1", "address_refused"),
     ],
 )
 def test_refused(app: str, remote: str, code: str) -> None:
     with pytest.raises(Forbidden) as caught:
         Admission(PLATFORM).admit(app, remote)
     assert caught.value.specific_code == code
+
+
+def test_who_was_let_in_is_remembered_for_that_address_alone_and_not_for_ever() -> None:
+    admission = Admission(PLATFORM)
+    for _ in range(2):
+        assert admission.admit("inside", "192.168.7.1")
+        with pytest.raises(Forbidden):
+            admission.admit("inside", "192.168.8.1")
+    for number in range(40_000):
+        admission.admit("anywhere", f"10.0.{number // 256}.{number % 256}")
+    assert len(admission._memo) <= 16_384
+
+
+LISTED = Platform(
+    apps={name: App(plan="gold", scopes=("orders:call",)) for name in ("shop", "thief", "till")},
+    devices={
+        "kiosk": Device(app="shop", key={}),
+        "lost": Device(app="shop", key={}),
+        "old": Device(app="shop", key={}, enabled=False),
+    },
+    lists={
+        "black": AccessList(apps=("thief",), devices=("lost",), users=("mallory",)),
+        "off": AccessList(apps=("shop",), users=("alice",), enabled=False),
+    },
+)
+
+
+@pytest.mark.req("0.37")
+@pytest.mark.parametrize(
+    ("identity", "code"),
+    [
+        (Identity("shop", "k"), None),
+        (Identity("shop", "k", device="kiosk", user="alice"), None),
+        (Identity("thief", "k"), "app_refused"),
+        (Identity("shop", "k", device="lost"), "device_refused"),
+        (Identity("shop", "k", device="old"), "device_refused"),
+        (Identity("till", "k", user="mallory"), "user_refused"),
+    ],
+)
+def test_black_lists_of_apps_devices_and_users(identity: Identity, code: str | None) -> None:
+    _expect(LISTED, identity, code)
+
+
+@pytest.mark.req("0.37")
+@pytest.mark.parametrize(
+    ("identity", "code"),
+    [
+        (Identity("shop", "k"), None),
+        (Identity("till", "k"), "app_refused"),
+        (Identity("shop", "k", user="alice"), None),
+        (Identity("shop", "k", user="bob"), "user_refused"),
+        (Identity("shop", "k", device="kiosk"), None),  # no white list names devices
+    ],
+)
+def test_white_lists_admit_no_other_of_their_kind(identity: Identity, code: str | None) -> None:
+    white = {"apps": AccessList(action="allow", apps=("shop", "thief")), "users": AccessList(action="allow", users=("alice",))}
+    _expect(Platform(apps=LISTED.apps, devices=LISTED.devices, lists=white), identity, code)
+
+
+def _expect(platform: Platform, identity: Identity, code: str | None) -> None:
+    admission = Admission(platform)
+    if code is None:
+        assert admission.admit_caller(identity, "10.0.0.1") is platform.apps[identity.app]
+        return
+    for _ in range(2):  # the memo admits nobody
+        with pytest.raises(Forbidden) as caught:
+            admission.admit_caller(identity, "10.0.0.1")
+        assert caught.value.specific_code == code
+        assert "mallory" not in caught.value.detail
+
+
+GRANTED = Platform(
+    apps={
+        "all": App(plan="gold", scopes=("orders:call", "customers:read")),
+        "narrow": App(
+            plan="gold",
+            scopes=("orders:call", "customers:read"),
+            grants={"orders": Grant(operations=("GET", "HEAD")), "customers": Grant(operations=("get",)), "points": Grant()},
+        ),
+        "fields": App(plan="gold", scopes=("orders:call", "customers:read"), grants={"customers": Grant(fields=("name",))}),
+    }
+)
+
+
+@pytest.mark.req("0.45")
+@pytest.mark.parametrize(
+    ("app", "target", "operation", "method", "code"),
+    [
+        ("all", "orders", None, "POST", None),
+        ("narrow", "orders", None, "GET", None),
+        ("narrow", "orders", None, "POST", "operation_refused"),
+        ("narrow", "customers", "get", "GET", None),
+        ("narrow", "customers", "query", "GET", "operation_refused"),
+        ("fields", "customers", "query", "GET", None),
+    ],
+)
+def test_a_grant_narrows_a_scope_to_operations(app: str, target: str, operation: str | None, method: str, code: str | None) -> None:
+    scope = "orders:call" if target == "orders" else "customers:read"
+    stage, request = Authorise(Admission(GRANTED), scope, target, operation), request_of(method, "/")
+    request.identity = Identity(app, "k")
+    if code is None:
+        assert stage.on_request(request) is None
+        assert request.app is GRANTED.apps[app]
+        return
+    with pytest.raises(Forbidden) as caught:
+        stage.on_request(request)
+    assert caught.value.specific_code == code
+    assert request.app is None
+
+
+class TestAuthorise(StageSuite):
+    def stage(self) -> Stage:
+        return Authorise(Admission(GRANTED), "orders:call", "orders")
+
+    def admitted(self) -> Request:
+        request = request_of("GET", "/orders/1")
+        request.identity = Identity("all", "k", frozenset({"orders:call"}))
+        return request
+
+    def refused(self) -> Request:
+        request = self.admitted()
+        request.identity = Identity("all", "k", frozenset())
+        return request
+
+
+def test_who_has_proved_nothing_is_asked_to() -> None:
+    with pytest.raises(Unauthenticated) as caught:
+        Authorise(Admission(GRANTED), "orders:call", "orders").on_request(request_of("GET", "/"))
+    assert caught.value.specific_code == "token_missing"
 
 
 def test_an_unknown_app_is_nobody() -> None:

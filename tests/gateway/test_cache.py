@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from config.model import App, Platform, Service
+from config.model import App
 from config.policies import Cache as Policy
-from config.policies import Grant, Policies
-from config.upstreams import Endpoint, Match, Route, Upstream
+from config.policies import Grant
+from config.upstreams import Split
 from core.errors import DeadlineExceeded, NotConnected, Unauthenticated
 from core.supervise import Tasks
 from gateway.identity import Identity
@@ -91,6 +91,27 @@ async def test_a_hit_can_be_changed_by_outer_stages_without_changing_what_is_kep
     assert (await origin.ask()).header("cache-control") == "max-age=60"
 
 
+async def test_what_stands_before_the_cache_works_on_every_answer_and_never_on_what_is_kept() -> None:
+    class Masked:
+        name = "masked"
+
+        def on_request(self, request: Request) -> None:
+            return None
+
+        def collects(self, request: Request, response: Response) -> int:
+            return 1000
+
+        def on_response(self, request: Request, response: Response) -> None:
+            if request.identity.app == "narrow":
+                response.body = b"*****"
+
+    origin = Origin(shared())
+    origin.answer = lambda request: Response(200, [("Cache-Control", "public, max-age=60")], b"goods")
+    origin.pipe = Pipe("goods", [Masked(), origin.stage], handler=origin.handle)
+    answers = [await origin.ask(app=app) for app in ("narrow", "narrow", "wide")]
+    assert [(answer.body, cached(answer)) for answer in answers] == [(b"*****", "miss"), (b"*****", "hit"), (b"goods", "hit")]
+
+
 async def test_after_its_time_the_upstream_is_asked_again() -> None:
     origin = Origin(Policy())
     await origin.ask()
@@ -139,6 +160,19 @@ async def test_an_app_whose_grant_narrows_the_route_never_shares() -> None:
     await origin.ask()
     assert cached(await origin.ask(app="narrow", declared=narrow)) == "miss"
     assert cached(await origin.ask(app="other", declared=App(plan="p", grants={"else": Grant()}))) == "hit"
+
+
+async def test_canaries_for_a_header_or_for_apps_are_kept_apart() -> None:
+    for split, asked in (
+        (Split("next", header="X-Canary"), [{"x-canary": "1"}, {}]),
+        (Split("next", apps=("desk",)), [{"app": "shop"}, {"app": "desk"}]),
+    ):
+        origin = Origin(shared(), splits=[split])
+        origin.answer = lambda request: Response(200, [("Cache-Control", "public, max-age=60")])
+        for expected in ("miss", "hit"):
+            for each in asked:
+                answer = await origin.ask(app=each.get("app", "shop"), headers={k: v for k, v in each.items() if k != "app"})
+                assert cached(answer) == expected
 
 
 async def test_hosts_targets_and_queries_are_apart() -> None:
@@ -492,44 +526,6 @@ async def test_a_body_that_breaks_off_is_not_kept() -> None:
     response.filters[0].feed(b"half")
     origin.stage.on_end(request)
     assert cached(await origin.ask()) == "miss"
-
-
-async def test_purge_and_reload_forget_a_routes_answers() -> None:
-    origin = Origin(Policy(ttl_s=60))
-    policies = Policies(cache=Policy(ttl_s=60))
-
-    def platform(port: int, grant: Grant | None = None, title: str = "") -> Platform:
-        return Platform(
-            upstreams={"goods": Upstream(endpoints=(Endpoint(f"http://127.0.0.1:{port}"),))},
-            routes={"goods": Route(Match("/goods"), "goods", policies=policies), "plain": Route(Match("/x"), "goods")},
-            services={"live": Service(kind="realtime", policies=policies, title=title)},
-            apps={"shop": App(plan="p", grants={"goods": grant} if grant else {})},
-        )
-
-    async def is_kept(following: Platform) -> bool:
-        await origin.ask()
-        origin.store.follow(following)
-        return cached(await origin.ask()) == "hit"
-
-    origin.store.follow(platform(1))
-    assert await is_kept(platform(1))
-    assert await is_kept(platform(1, title="another service"))
-    assert not await is_kept(platform(2))
-    assert not await is_kept(platform(2, Grant(fields=("id",))))
-    await origin.ask()
-    assert (origin.store.purge("goods"), origin.store.purge("goods")) == (1, 0)
-    assert not await is_kept(Platform())
-
-
-async def test_the_store_is_bounded_in_bytes_and_entries() -> None:
-    origin = Origin(Policy(ttl_s=60), store=ResponseStore(max_bytes=20_000, max_entries=8))
-    for number in range(50):
-        await origin.ask(f"/goods/{number}")
-    assert len(origin.store) == 8
-    origin.answer = lambda request: Response(200, body=b"x" * 9000)
-    for number in range(50):
-        await origin.ask(f"/large/{number}")
-        assert origin.store.bytes <= 20_000
 
 
 class TestCache(StageSuite):

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.metrics import COUNTERS, GAUGES, MetricsFile, Numbers, exposition
+from gateway.metrics import COUNTERS, GAUGES, MetricsEndpoint, MetricsFile, Numbers, exposition
 from gateway.record import Recorder
 from tests.gateway.observed import ended
 
@@ -108,6 +108,13 @@ def test_what_may_be_counted_is_declared(tmp_path: Path) -> None:
     found = samples(tmp_path)
     assert [value(found, f"{name}_total", **{label: "x"}) for name, (label, _) in COUNTERS.items()] == [2] * len(COUNTERS)
     assert [value(found, name) for name in GAUGES] == [2.5] * len(GAUGES)
+
+
+async def test_a_gateway_tells_of_itself(tmp_path: Path) -> None:
+    worker(tmp_path, "0")
+    answer = await MetricsEndpoint(tmp_path)(ended())
+    assert answer.header("content-type").startswith("text/plain; version=0.0.4")
+    assert b'zhiyun_gateway_requests_total{route="customers",status="2xx"} 1' in answer.body
 
 
 async def test_the_loop_writes_and_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:

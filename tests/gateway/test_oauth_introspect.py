@@ -8,8 +8,9 @@ from core.clock import epoch_ms
 from core.sessions import Revocation
 from gateway.oauth.exchange import EXCHANGE
 from gateway.tokens import AUDIENCE
+from registry.registry import Registry
 from tests.gateway.desk import json_of
-from tests.gateway.oauth_desk import GRANT, ISSUER, OAuth
+from tests.gateway.oauth_desk import GRANT, ISSUER, OAuth, opened
 
 INACTIVE = {"active": False}
 
@@ -80,6 +81,14 @@ async def test_a_revoked_token_is_not_active(oauth: OAuth, scope: str) -> None:
     entry = Revocation(scope, name, session, epoch_ms() + 60_000, epoch_ms(), "li")  # type: ignore[arg-type]
     oauth.revocations.revoke([entry])
     assert await _asked(oauth, token) == INACTIVE
+
+
+async def test_a_token_of_a_device_on_a_black_list_is_not_active(oauth: OAuth) -> None:
+    token = json_of(await oauth.post("token", GRANT, dpop=oauth.keys["till-1"].proof()))["access_token"]
+    assert (await _asked(oauth, token))["active"]
+    registry = Registry(oauth.parts.resources, oauth.parts.vault, oauth.parts.adapters)
+    await registry.put("list", "stolen", {"devices": ["till-1"]}, actor="test")
+    assert await _asked(await opened(oauth.parts, oauth.issued, oauth.keys, oauth.sessions), token) == INACTIVE
 
 
 async def test_without_a_login_or_a_token_nothing_is_told(oauth: OAuth) -> None:

@@ -59,6 +59,13 @@ async def test_a_preflight_from_elsewhere_gets_no_permission(origin: str) -> Non
     assert (answer.status, [name for name, _ in answer.headers]) == (204, ["Vary"])
 
 
+@pytest.mark.parametrize("origins", [[SHOP], ["*"]])
+async def test_a_preflight_without_an_origin_never_runs_as_the_request_it_asks_for(origins: list[str]) -> None:
+    request = made_request("OPTIONS", "/v1/a", headers={"Access-Control-Request-Method": "DELETE"})
+    answer = await run(Pipe("test", [cors(origins=origins), Refusing()]), request)
+    assert (answer.status, [name for name, _ in answer.headers]) == (204, ["Vary"])
+
+
 async def test_an_options_request_that_is_no_preflight_goes_on() -> None:
     with pytest.raises(Forbidden):
         await run(Pipe("test", [cors(), Refusing()]), made_request("OPTIONS", "/v1/a", headers={"Origin": SHOP}))

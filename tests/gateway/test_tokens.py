@@ -1,7 +1,10 @@
 """Tokens: what is accepted, and every way of forging one that is refused."""
 
 import time
-from dataclasses import replace
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -9,12 +12,40 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from config.settings import Settings
 from core.errors import Unauthenticated, Unavailable
+from core.secret import Secret
 from gateway.tokens import AUDIENCE, ISSUER, LIFETIME_S, Tokens
-from registry.credentials import Credentials
+from registry.credentials import Credentials, Issued
+from registry.registry import Registry
 from registry.snapshot import Snapshot, build_snapshot
 from registry.tokens import SigningKeys
-from tests.gateway.desk import Desk
+from server.parts import Parts, open_parts
+from tests.gateway.desk import document
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A registry with its keys, apps and AppKeys, on SQLite."""
+
+    parts: Parts
+    snapshot: Snapshot
+    issued: dict[str, Issued]
+    tokens: dict[str, str]
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with AsyncExitStack() as stack:
+        settings = Settings(data_dir=tmp_path, master_key=Secret("m" * 32), plugins=("tests.gateway.ledger",))
+        parts = await open_parts(settings, stack, role="gateway-0")
+        await SigningKeys(parts.resources, parts.vault).ensure()
+        await Registry(parts.resources, parts.vault, parts.adapters).apply(document(), actor="test")
+        credentials = Credentials(parts.resources, parts.vault)
+        issued = {name: await credentials.issue("app", name, actor="test") for name in ("shop", "reader")}
+        snapshot = await build_snapshot(parts.resources, parts.vault, parts.adapters)
+        tokens = {name: Tokens(snapshot).make(name, each.key, ["customers:read"]) for name, each in issued.items()}
+        yield Desk(parts, snapshot, issued, tokens)
 
 
 def _claims(desk: Desk, **changed: Any) -> dict[str, Any]:

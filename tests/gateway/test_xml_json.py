@@ -50,7 +50,15 @@ def test_encodings(encoding: str) -> None:
 
 
 def test_json_values_in_xml() -> None:
-    value = {"@n": 1, "none": None, "yes": True, "price": 1.5, "list": [1, None, {"a": "b"}], "empty": [], "object": {}}
+    value: dict[str, Any] = {
+        "@n": 1,
+        "none": None,
+        "yes": True,
+        "price": 1.5,
+        "list": [1, None, {"a": "b"}],
+        "empty": [],
+        "object": {},
+    }
     made = to_xml(value, "soap:Body")
     assert made == (
         b'<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -96,7 +104,7 @@ def test_a_mistake_is_told_with_its_place() -> None:
 
 def test_depth_and_number_are_bounded_both_ways() -> None:
     deepest = b"<a>" * MAX_DEPTH + b"</a>" * MAX_DEPTH
-    value = from_xml(deepest)
+    value: Any = from_xml(deepest)
     assert from_xml(to_xml(value, "a")) == value
     with pytest.raises(ValueError, match="deeper"):
         from_xml(b"<a>" + deepest + b"</a>")

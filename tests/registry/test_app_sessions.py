@@ -73,7 +73,7 @@ async def test_a_revocation_has_the_next_number_and_a_second_one_of_the_session_
     assert await sessions.revocations(since=0) == [first, second]
     assert await sessions.revocations(since=first.number) == [second]
     assert await sessions.revocations(since=0, limit=1) == [first]
-    assert [each.revoked_ms for each in await sessions.list()] == [second.at_ms, first.at_ms]
+    assert {each.id: each.revoked_ms for each in await sessions.list()} == {one.id: first.at_ms, two.id: second.at_ms}
 
 
 async def test_a_session_whose_row_comes_after_its_revocation_is_shown_as_revoked(sessions: SqlAppSessions) -> None:

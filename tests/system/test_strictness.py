@@ -170,7 +170,7 @@ async def test_where_we_accept_what_nginx_refuses_we_say_why(tmp_path: Path) -> 
     nginx = NginxProxy(tmp_path, server.sockets[0].getsockname()[1])
     await asyncio.to_thread(nginx.start)
     try:
-        statuses = {}
+        statuses: dict[str, int] = {}
         for start in range(0, len(ODD_REQUESTS), 32):
             some = ODD_REQUESTS[start : start + 32]
             found = await asyncio.gather(*(_status(nginx.port, odd.data) for odd in some))

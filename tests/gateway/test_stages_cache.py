@@ -1,0 +1,156 @@
+"""The cache between real sockets: bodies that pass and are kept, conditional requests upstream, failures, equal requests; and what
+the recorder and the access log say of it. `test_cache` has the rules one by one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from email.utils import formatdate
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from config.policies import Cache as Policy
+from gateway.access_log import AccessLog
+from gateway.record import HIT, MISS, Recorder
+from gateway.response_cache import ResponseStore
+from gateway.stages.cache import Cache
+from gateway.tracing import Tracer
+from tests.gateway.rig import Rig, closing, read_request, rigged, until
+
+BODY = bytes(range(256)) * 400
+
+
+class Origin:
+    """Answers with `answer`, late by `late_s`; keeps the heads it was sent."""
+
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+        head = b"HTTP/1.1 200 OK\r\nServer: up\r\nDate: %b\r\nCache-Control: max-age=60\r\n" % formatdate(usegmt=True).encode()
+        self.answer = head + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+        self.late_s = 0.0
+        self.is_cut = False
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head, _ = await read_request(reader)
+                self.seen.append(head)
+                await asyncio.sleep(self.late_s)
+                writer.write(self.answer[: len(self.answer) // 2] if self.is_cut else self.answer)
+                await writer.drain()
+                if self.is_cut:
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    async with rigged() as made:
+        yield made
+
+
+@pytest.fixture
+async def origin(rig: Rig) -> Origin:
+    made = Origin()
+    await rig.upstream(made.serve)
+    rig.route("*", (Cache(Policy(ttl_s=60, stale_if_error_s=60), ResponseStore(), "goods"),))
+    return made
+
+
+async def ask(rig: Rig, target: bytes = b"/goods", *fields: bytes, method: bytes = b"GET") -> tuple[bytes, bytes]:
+    """The head and the body of the answer."""
+    answer = await rig.exchange(closing(b"\r\n".join((method + b" " + target + b" HTTP/1.1", *fields))))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return head, body
+
+
+async def test_what_passed_is_given_again_whole(rig: Rig, origin: Origin) -> None:
+    first, second = await ask(rig), await ask(rig)
+    assert (first[1], second[1]) == (BODY, BODY)
+    assert (b"X-Cache: miss" in first[0], b"X-Cache: hit" in second[0], b"\r\nAge: 0" in second[0]) == (True, True, True)
+    assert len(origin.seen) == 1
+    for name in (b"Date", b"Server", b"Age", b"Cache-Control", b"Content-Length", b"X-Cache"):
+        assert second[0].count(b"\r\n" + name + b": ") == 1
+    head, body = await ask(rig, method=b"HEAD")
+    assert (b"X-Cache: hit" in head, b"Content-Length: %d" % len(BODY) in head, body) == (True, True, b"")
+
+
+async def test_a_chunked_answer_is_kept_without_its_framing(rig: Rig, origin: Origin) -> None:
+    chunks = b"".join(b"%x\r\n%b\r\n" % (1000, BODY[at : at + 1000]) for at in range(0, 10_000, 1000)) + b"0\r\n\r\n"
+    origin.answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
+    await ask(rig)
+    head, body = await ask(rig)
+    assert (b"X-Cache: hit" in head, b"Content-Length: 10000" in head, body) == (True, True, BODY[:10_000])
+
+
+async def test_an_answer_that_was_cut_is_not_kept(rig: Rig, origin: Origin) -> None:
+    origin.is_cut = True
+    await ask(rig)
+    origin.is_cut = False
+    head, body = await ask(rig)
+    assert (b"X-Cache: miss" in head, body) == (True, BODY)
+
+
+async def test_a_stale_answer_is_asked_about_with_its_validator(rig: Rig, origin: Origin) -> None:
+    origin.answer = b'HTTP/1.1 200 OK\r\nCache-Control: no-cache\r\nETag: "1"\r\nContent-Length: 5\r\n\r\nwhole'
+    await ask(rig)
+    origin.answer = b'HTTP/1.1 304 Not Modified\r\nETag: "1"\r\nCache-Control: max-age=60\r\n\r\n'
+    head, body = await ask(rig, b"/goods", b'If-None-Match: "mine"')
+    assert origin.seen[1].count(b"If-None-Match") == 1
+    assert b'If-None-Match: "1"\r\n' in origin.seen[1]
+    assert (head.split(b" ")[1], b"X-Cache: revalidated" in head, body) == (b"200", True, b"whole")
+    head, body = await ask(rig, b"/goods", b'If-None-Match: "1"')
+    assert (head.split(b" ")[1], b"X-Cache: hit" in head, body) == (b"304", True, b"")
+
+
+async def test_many_at_once_send_one_upstream(rig: Rig, origin: Origin) -> None:
+    origin.late_s = 0.1
+    answers = await asyncio.gather(*(ask(rig) for _ in range(20)))
+    assert {body for _, body in answers} == {BODY}
+    assert sum(b"X-Cache: hit" in head for head, _ in answers) == 19
+    assert len(origin.seen) == 1
+
+
+async def test_a_client_that_leaves_does_not_take_the_others_along(rig: Rig, origin: Origin) -> None:
+    origin.late_s = 0.2
+    _, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+    writer.write(closing(b"GET /goods HTTP/1.1"))
+    await until(lambda: len(origin.seen) == 1)
+    others = [asyncio.ensure_future(ask(rig)) for _ in range(3)]
+    await asyncio.sleep(0.05)
+    writer.close()
+    assert {(await each)[1] for each in others} == {BODY}
+    assert len(origin.seen) == 2
+
+
+async def test_an_upstream_that_gives_no_answer_is_covered_by_the_old_one(rig: Rig, origin: Origin) -> None:
+    origin.answer = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=0, stale-if-error=60\r\nContent-Length: 3\r\n\r\nold"
+    await ask(rig)
+    origin.answer, origin.is_cut = b"", True
+    head, body = await ask(rig)
+    assert (head.split(b" ")[1], b"X-Cache: stale" in head, body) == (b"200", True, b"old")
+    assert (await ask(rig, b"/else"))[0].split(b" ")[1] == b"502"
+
+
+async def test_what_is_recorded_of_it(rig: Rig, origin: Origin, tmp_path: Path) -> None:
+    tracer = Tracer(ratio=1.0)
+    rig.engine.next_trace = tracer.next_trace
+    await ask(rig, b"/goods?secret=1")
+    await ask(rig, b"/goods?secret=1")
+    await until(lambda: len(rig.ended) == 2)
+    recorder, log = Recorder(), AccessLog(tmp_path, "0")
+    for request in rig.ended:
+        recorder.on_end(request)
+        log.on_end(request)
+    log.close()
+    recorder.fold()
+    assert (recorder.routes["*"][MISS], recorder.routes["*"][HIT], recorder.routes["*"][2]) == (1, 1, 2)
+    lines = [msgspec.json.decode(line) for line in (tmp_path / "access-0.log").read_text().splitlines()]
+    assert [(line["cache"], line["status"], line["out"], line["path"]) for line in lines] == [
+        ("miss", 200, len(BODY), "/goods?secret"),
+        ("hit", 200, len(BODY), "/goods?secret"),
+    ]
+    assert b"traceparent: 00-%b-" % lines[0]["trace"].encode() in origin.seen[0]
