@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config import policies
@@ -171,6 +171,7 @@ def test_a_reload_compiles_only_what_has_changed() -> None:
     assert seconds[1] < seconds[0] / 10
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.integers() | st.text(max_size=3), lambda each: st.lists(each) | st.dictionaries(st.text(max_size=5), each)
