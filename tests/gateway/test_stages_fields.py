@@ -43,7 +43,6 @@ def json_response(value: object, *headers: tuple[str, str]) -> Response:
     return Response(200, [JSON, *headers], msgspec.json.encode(value))
 
 
-@pytest.mark.req("2.14")
 @pytest.mark.req("2.24")
 @pytest.mark.parametrize(
     ("operation", "answer", "expected"),
