@@ -1,7 +1,8 @@
 """Every pipe of a snapshot: which path runs through which stages to which service or upstream. Composed once when it is loaded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from config.model import Platform, Service
@@ -14,8 +15,10 @@ from core.service import DataService
 from core.stores import Usage
 from gateway.access.assembly import AccessParts, Authentication
 from gateway.data_front import DataFront
+from gateway.http1.fetch import Fetch
 from gateway.http1.forward import Forward
 from gateway.http1.shadow import ShadowCopies
+from gateway.kept import Kept
 from gateway.oauth.client import MAX_FORM_BYTES
 from gateway.oauth.endpoints import oauth_endpoints
 from gateway.pipe import Pipe
@@ -50,60 +53,98 @@ class Lasting:
     access: AccessParts
     sessions: SessionParts
     usage: Usage
+    spawn: Callable[..., Any]
     upstreams: Upstreams = field(default_factory=Upstreams)
     responses: ResponseStore = field(default_factory=ResponseStore)
 
 
-class Composer:
-    """One snapshot's stages and pipes. Stages that many routes share are made once."""
+class Shared:
+    """The stages of one snapshot that many pipes share. They serve the next one too where nothing they are made of has changed."""
 
     def __init__(self, snapshot: Snapshot, lasting: Lasting) -> None:
-        self._platform: Platform = snapshot.platform
+        platform = snapshot.platform
+        self.basis = _basis(snapshot)
+        self.admission = Admission(platform)
+        self.tokens = Tokens(snapshot, issuer=lasting.sessions.public_url)
+        self.authentication = Authentication(snapshot, self.tokens, lasting.access)
+        identify = Identify(platform.lists)
+        self.first: tuple[Stage, ...] = (identify,) if identify.is_needed else ()
+        self.views = views_of(platform)
+        self.plan = limit_stage(platform, "", (), lasting.limiter)
+
+
+def _basis(snapshot: Snapshot) -> tuple[object, ...]:
+    platform = snapshot.platform
+    callers = (platform.plans, platform.apps, platform.proxies, platform.devices, platform.issuers, platform.lists)
+    return (*callers, dict(snapshot.credentials), dict(snapshot.verification_keys), snapshot.signing_keys)
+
+
+class Composer:
+    """Makes the pipes of one snapshot after another; what did not change is kept, so that a reload of ten thousand routes costs
+    what has changed. One for each worker."""
+
+    def __init__(self, lasting: Lasting) -> None:
         self._lasting = lasting
-        self._admission = Admission(snapshot.platform)
-        self._tokens = Tokens(snapshot, issuer=lasting.sessions.public_url)
-        self._authentication = Authentication(snapshot, self._tokens, lasting.access)
-        identify = Identify(snapshot.platform.lists)
-        self._first: tuple[Stage, ...] = (identify,) if identify.is_needed else ()
-        self._views = views_of(snapshot.platform)
-        self._plan = limit_stage(snapshot.platform, "", (), lasting.limiter)
-        self._snapshot = snapshot
+        self._kept: Kept[Pipe] = Kept()
+        self._shared: Shared | None = None
 
-    def router(self, services: Mapping[str, DataService]) -> Router:
-        """All of it."""
-        entries = self._own_endpoints()
+    def compose(self, snapshot: Snapshot, services: Mapping[str, DataService]) -> list[Entry]:
+        """Every pipe of the snapshot with what it matches. In the event loop. Raises ConfigError, naming the route or service, for
+        what can't be made; then the snapshot before stays."""
+        if self._shared is None or self._shared.basis != _basis(snapshot):
+            self._shared = Shared(snapshot, self._lasting)
+        self._kept.turn()
+        pipes = _Pipes(snapshot, self._shared, self._lasting)
+        entries = pipes.own_endpoints()
         for name, service in services.items():
-            entries += self._service(name, service, self._platform.services[name])
-        entries += [(each.match, self._route(name, each)) for name, each in self._platform.routes.items() if each.enabled]
-        return Router(entries)
+            entries += pipes.service(name, service, snapshot.platform.services[name])
+        for name, route in snapshot.platform.routes.items():
+            if route.enabled:
+                parts = (route, self._lasting.upstreams.get(route.upstream), self._shared)
+                entries.append((route.match, self._kept.get(name, parts, partial(pipes.route, name, route))))
+        self._lasting.responses.follow(snapshot.platform)
+        return entries
 
-    def _own_endpoints(self) -> list[Entry]:
+
+class _Pipes:
+    """Of one snapshot."""
+
+    def __init__(self, snapshot: Snapshot, shared: Shared, lasting: Lasting) -> None:
+        self._snapshot = snapshot
+        self._platform: Platform = snapshot.platform
+        self._shared = shared
+        self._lasting = lasting
+        self._admission = shared.admission
+        self._first = shared.first
+
+    def own_endpoints(self) -> list[Entry]:
         lasting, access = self._lasting, self._lasting.access
         oauth = oauth_endpoints(
-            self._snapshot, self._tokens, self._admission, lasting.local, lasting.sessions, proofs=access.proofs,
+            self._snapshot, self._shared.tokens, self._admission, lasting.local, lasting.sessions, proofs=access.proofs,
             replays=access.replays,
         )  # fmt: skip
         entries = [
             _entry(method, path, Pipe("oauth2", self._first, kind="platform", handler=handler, max_body_bytes=MAX_FORM_BYTES))
             for method, path, handler in oauth
         ]
-        known = self._authentication.stage(Policies().authenticate)
-        usage = (*self._first, known, Authorise(self._admission, None, "usage"), self._plan)
+        known = self._shared.authentication.stage(Policies().authenticate)
+        usage = (*self._first, known, Authorise(self._admission, None, "usage"), self._shared.plan)
         entries.append(_entry("GET", "/usage", Pipe("usage", usage, kind="platform", handler=UsageEndpoint(lasting.usage))))
         entries.append(_entry("GET", "/healthz", Pipe("healthz", (), kind="platform", handler=_alive)))
         return entries
 
-    def _service(self, name: str, service: DataService, declared: Service) -> list[Entry]:
+    def service(self, name: str, service: DataService, declared: Service) -> list[Entry]:
         dataset = _dataset(self._platform, declared)
         front = DataFront(service, dataset, declared)
-        shaping, views = service_shaping(name, declared), self._views.get(name)
+        shaping, views = service_shaping(name, declared), self._shared.views.get(name)
         policies = declared.policies
-        known, limit, cache = self._known(policies), self._limit(policies, name), self._cache(policies, name)
+        known, limit = self._known(policies), self._limit(policies, name)
         entries = []
         for method, path, operation, handler in _operations(name, front, is_writable=declared.kind == "synchronous"):
             scope = f"{name}:{'read' if method == 'GET' else 'write'}"
             access = [*known, Authorise(self._admission, scope, name, operation), *limit]
-            stages = shaping.stages(access, service_fields(views, declared, dataset, operation), cache)
+            fields, cache = service_fields(views, declared, dataset, operation), self._cache(policies, name, handler)
+            stages = shaping.stages(access, fields, cache)
             limits: dict[str, Any] = {
                 "timeout_s": policies.timeout_s,
                 "max_body_bytes": min(policies.max_body_bytes, MAX_RECORD_BYTES),
@@ -111,31 +152,37 @@ class Composer:
             entries.append(_entry(method, path, Pipe(name, stages, handler=handler, **limits)))
         return entries
 
-    def _route(self, name: str, route: Route) -> Pipe:
+    def route(self, name: str, route: Route) -> Pipe:
         policies, lasting = route.policies, self._lasting
         limit = self._limit(policies, name, is_anonymous=route.anonymous)
         if route.anonymous:
             access, fields = [*self._first, *limit], []
         else:
             access = [*self._known(policies), Authorise(self._admission, f"{name}:call", name), *limit]
-            fields = route_fields(self._views.get(name))
-        stages = route_shaping(name, route).stages(access, fields, self._cache(policies, name, route.splits))
+            fields = route_fields(self._shared.views.get(name))
         shadow = ShadowCopies(Shadowing(route.shadow), lasting.upstreams) if route.shadow is not None else None
         proxy = Forward(name, route, lasting.upstreams, shadow)
+        fetch = Fetch(proxy, policies.cache.max_bytes if policies.cache is not None else 0)
+        stages = route_shaping(name, route).stages(access, fields, self._cache(policies, name, fetch, route.splits))
         limits: dict[str, Any] = {"timeout_s": policies.timeout_s, "max_body_bytes": policies.max_body_bytes}
         return Pipe(name, stages, kind="route", proxy=proxy, **limits)
 
     def _known(self, policies: Policies) -> tuple[Stage, ...]:
-        return (*self._first, self._authentication.stage(policies.authenticate))
+        return (*self._first, self._shared.authentication.stage(policies.authenticate))
 
     def _limit(self, policies: Policies, name: str, *, is_anonymous: bool = False) -> list[Stage]:
         """The plan's limits, and those of the route or service where it has some. Who is not known has no plan."""
         if not policies.limits:
-            return [] if is_anonymous else [self._plan]
+            return [] if is_anonymous else [self._shared.plan]
         return [limit_stage(self._platform, name, policies.limits, self._lasting.limiter, anonymous=is_anonymous)]
 
-    def _cache(self, policies: Policies, name: str, splits: Sequence[Split] = ()) -> list[Stage]:
-        return [Cache(policies.cache, self._lasting.responses, name, splits=splits)] if policies.cache is not None else []
+    def _cache(
+        self, policies: Policies, name: str, fetch: Callable[[Request], Awaitable[Response]], splits: Sequence[Split] = ()
+    ) -> list[Stage]:
+        if policies.cache is None:
+            return []
+        lasting = self._lasting
+        return [Cache(policies.cache, lasting.responses, name, splits=splits, fetch=fetch, spawn=lasting.spawn)]
 
 
 def _dataset(platform: Platform, service: Service) -> Dataset | None:
@@ -156,13 +203,6 @@ def _operations(name: str, front: DataFront, *, is_writable: bool) -> list[tuple
     return found
 
 
-def compose(snapshot: Snapshot, services: Mapping[str, DataService], lasting: Lasting) -> Router:
-    """Every pipe of the snapshot. Raises ConfigError, naming the route or service, for what can't be made; then the snapshot before
-    stays."""
-    lasting.responses.follow(snapshot.platform)
-    return Composer(snapshot, lasting).router(services)
-
-
 def _entry(method: str, path: str, pipe: Pipe) -> Entry:
     return Match(path=path, methods=(method,)), pipe
 
@@ -177,8 +217,12 @@ class Gateway:
     def __init__(self) -> None:
         self._router: Router | None = None
 
-    def swap(self, router: Router) -> None:
-        self._router = router
+    def swap(self, entries: Iterable[Entry]) -> None:
+        """Take these pipes in place of those before, between two requests. Raises ConfigError, and changes nothing."""
+        if self._router is None:
+            self._router = Router(entries)
+        else:
+            self._router.update(entries)
 
     def find(self, request: Request) -> Pipe:
         """Raises NotFound, InvalidInput (method_not_allowed), or Unavailable before the first snapshot."""

@@ -13,11 +13,12 @@ from console.web.mount import mount
 from core.errors import Unavailable
 from core.supervise import Tasks
 from exchange.replay import Replay
+from registry.app_sessions import Revoker
 from server.access import Access
 from server.child import Child, report
 from server.parts import Parts
+from server.version import VERSION
 
-VERSION = "0.1.0"
 _UP_S = 15.0
 
 
@@ -35,6 +36,7 @@ async def serve_console(
         app_sessions=parts.app_sessions,
         revoker=Revoker(parts.app_sessions, parts.bus, node=parts.node),
         usage=parts.usage,
+        metrics_folder=parts.settings.data_dir / "metrics",
         mirror=parts.mirror,
         bus=parts.bus,
         jobs=jobs,

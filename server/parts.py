@@ -26,9 +26,9 @@ from core.clock import SystemClock
 from core.database import Database
 from core.errors import PlatformError, Unavailable
 from core.ids import new_id
+from registry.announced import AnnouncedResources
 from registry.app_sessions import SqlAppSessions
 from registry.sql_nodes import SqlNodes
-from registry.sql_resources import SqlResources
 from registry.vault import Vault, vault_under
 from storage.job_states import SqlJobStates
 from storage.journal import SqlJournal
@@ -62,7 +62,7 @@ class Parts:
     vault: Vault
     database: Database
     mirror_database: Database
-    resources: SqlResources
+    resources: AnnouncedResources
     nodes: SqlNodes
     app_sessions: SqlAppSessions
     usage: SqlUsage
@@ -102,6 +102,7 @@ async def open_parts(settings: Settings, stack: AsyncExitStack, *, role: str) ->
     is_office = role in (BACK_OFFICE, DELIVERIES)
     database, mirror_database = await _databases(settings, stack, connects=is_office)
     node = node_name(settings.data_dir, role)
+    bus = await _bus(settings, stack, node)
     parts = Parts(
         settings=settings,
         node=node,
@@ -110,7 +111,7 @@ async def open_parts(settings: Settings, stack: AsyncExitStack, *, role: str) ->
         vault=vault_under(settings.master_key),
         database=database,
         mirror_database=mirror_database,
-        resources=SqlResources(database),
+        resources=AnnouncedResources(database, bus, node=node),
         nodes=SqlNodes(database),
         app_sessions=SqlAppSessions(database),
         usage=SqlUsage(database),
@@ -118,7 +119,7 @@ async def open_parts(settings: Settings, stack: AsyncExitStack, *, role: str) ->
         job_states=SqlJobStates(database),
         quarantine=SqlQuarantine(database),
         journal=SqlJournal(database),
-        bus=await _bus(settings, stack, node),
+        bus=bus,
         cache=cache,
         limits=limits,
         replays=replays,

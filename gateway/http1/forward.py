@@ -86,6 +86,8 @@ class Forward:
                 parts += [b"X-Zhiyun-User: ", quote(identity.user, safe="@.:|+").encode(), b"\r\n"]
         if request.trace:
             parts += [b"traceparent: ", request.trace, b"\r\n"]
+            if request.trace_state:
+                parts += [b"tracestate: ", request.trace_state, b"\r\n"]
         if request.added is not None:
             parts += request.added
         parts.append(_framing(request))
