@@ -54,6 +54,7 @@ _PRINT = hashlib.sha256(_SHOP).hexdigest()
         "CN=shop,O=Acme\\, Ltd,C=CN",
         "2.5.4.3=shop,O=Acme\\2C Ltd,C=CN",
     ],
+    ids=["print", "upper", "colons", "name", "oid"],
 )
 def test_it_stands_for_its_app_however_it_is_written(declared: str) -> None:
     means = _means(shop=(declared,))
