@@ -45,7 +45,7 @@ class SignatureMeans:
         self._window_s = window_s
 
     def is_used(self, request: Request) -> bool:
-        return "signature-input" in request.headers or "signature" in request.headers
+        return request.is_signed and ("signature-input" in request.headers or "signature" in request.headers)
 
     def needs_body(self, request: Request) -> bool:
         return request.body_length != 0
