@@ -25,6 +25,8 @@ REQUEST_ID = 9
 TRACE = 10
 AUTHORIZATION = 11
 TRACE_STATE = 12
+API_KEY = 13
+SIGNED = 14
 
 RESERVED_PREFIX = b"x-zhiyun-"
 """The platform's own fields: who calls, as the upstream is told. Dropped wherever they come from."""
@@ -37,6 +39,11 @@ REQUEST_FIELDS: dict[bytes, int] = {
     b"expect": EXPECT,
     b"upgrade": UPGRADE,
     b"authorization": AUTHORIZATION,  # sent on only where the gateway itself did not use it
+    b"x-api-key": API_KEY,  # the same
+    b"signature": KEEP | SIGNED,
+    b"signature-input": KEEP | SIGNED,
+    b"x-ca-key": KEEP | SIGNED,
+    b"x-ca-signature": KEEP | SIGNED,
     b"x-forwarded-for": FORWARDED_FOR,
     b"x-forwarded-proto": FORWARDED_PROTO,
     b"x-request-id": REQUEST_ID,

@@ -80,6 +80,8 @@ class Forward:
         ]
         if request.authorization and (identity is None or identity.means not in _USED):
             parts += [b"Authorization: ", request.authorization, b"\r\n"]
+        if request.api_key and (identity is None or identity.means != "key"):
+            parts += [b"X-Api-Key: ", request.api_key, b"\r\n"]
         if identity is not None:
             parts += [b"X-Zhiyun-App: ", identity.app.encode(), b"\r\n"]
             if identity.user:

@@ -9,6 +9,7 @@ import re
 from gateway.http1 import scanner
 from gateway.http1.diagnosis import why_request, why_response, why_too_large
 from gateway.http1.fields import (
+    API_KEY,
     AUTHORIZATION,
     CONNECTION,
     CONTENT_LENGTH,
@@ -124,6 +125,8 @@ def _joined(request: Request, kind: int, value: bytes) -> bytes:
         raise malformed("there is more than one Host field")
     if kind == AUTHORIZATION:
         raise malformed("there is more than one Authorization field")
+    if kind == API_KEY:
+        raise malformed("there is more than one X-Api-Key field")
     if kind in (CONTENT_LENGTH, TRANSFER_ENCODING):
         raise ambiguous("Content-Length or Transfer-Encoding is given twice")
     if kind in (REQUEST_ID, TRACE):
@@ -155,6 +158,15 @@ def _apply_rarer(request: Request, kind: int, value: bytes) -> None:
         request.forwarded_for = value
     elif kind == FORWARDED_PROTO:
         request.forwarded_proto = value
+    else:
+        _apply_credential(request, kind, value)
+
+
+def _apply_credential(request: Request, kind: int, value: bytes) -> None:
+    if kind == API_KEY:
+        request.api_key = value
+    else:  # SIGNED
+        request.is_signed = True
 
 
 def _check_host(request: Request, seen: int) -> None:

@@ -19,6 +19,8 @@ cdef class Request:
     cdef public bytes line
     cdef public bytes host
     cdef public bytes authorization
+    cdef public bytes api_key
+    cdef public bint is_signed
     cdef public int minor
     cdef public bint keep_alive
     cdef public bint expects_continue
