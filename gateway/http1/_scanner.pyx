@@ -425,7 +425,8 @@ def plain_request(bytes data, set hosts):
     request.verb = _verb(start, verb_length)
     request.target = PyBytes_FromStringAndSize(<const char *> target, target_end - target)
     request.line = PyBytes_FromStringAndSize(<const char *> start, at + 9 - start)
-    request.host = request.authorization = request.upgrade = request.forwarded_for = request.forwarded_proto = request.trace = EMPTY
+    request.host = request.authorization = request.upgrade = request.forwarded_for = request.forwarded_proto = EMPTY
+    request.trace = request.trace_state = EMPTY
     request.remote = request.request_id = request.error_code = request.upstream = NO_TEXT
     request.scheme = HTTP
     request.minor = 1

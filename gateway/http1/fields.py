@@ -24,6 +24,7 @@ FORWARDED_PROTO = 8
 REQUEST_ID = 9
 TRACE = 10
 AUTHORIZATION = 11
+TRACE_STATE = 12
 
 RESERVED_PREFIX = b"x-zhiyun-"
 """The platform's own fields: who calls, as the upstream is told. Dropped wherever they come from."""
@@ -40,6 +41,7 @@ REQUEST_FIELDS: dict[bytes, int] = {
     b"x-forwarded-proto": FORWARDED_PROTO,
     b"x-request-id": REQUEST_ID,
     b"traceparent": TRACE,
+    b"tracestate": TRACE_STATE,  # sent on only with the traceparent it belongs to (W3C Trace Context §3.3)
     b"keep-alive": DROP,
     b"proxy-connection": DROP,
     b"te": DROP,

@@ -111,6 +111,8 @@ def _apply_fields(request: Request, told: list[tuple[int, bytes]]) -> None:
             connection = connection + b"," + value
         else:
             _apply_rarer(request, kind, value)
+    if not request.trace:
+        request.trace_state = b""
     _check_host(request, seen)
     _check_framing(request, seen)
     _apply_connection(request, connection)

@@ -41,6 +41,8 @@ cdef class Request:
     cdef public long long received_bytes
     cdef public long long sent_bytes
     cdef public object upstream
+    cdef public double upstream_s
+    cdef public bytes trace_state
     cdef public object pipe
     cdef public object identity
     cdef public object app

@@ -118,8 +118,10 @@ class Request:
         "target",
         "told",
         "trace",
+        "trace_state",
         "upgrade",
         "upstream",
+        "upstream_s",
         "upstream_target",
         "verb",
     )
@@ -154,6 +156,8 @@ class Request:
         self.received_bytes = 0  # of the body
         self.sent_bytes = 0  # of the answer's body
         self.upstream = ""  # the endpoint that answered
+        self.upstream_s = 0.0  # how long it took
+        self.trace_state = b""  # tracestate, where traceparent came with it
         self.pipe: Any = None
         self.identity: Any = None
         self.app: Any = None

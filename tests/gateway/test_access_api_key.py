@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from gateway.access.api_key import ApiKey
 from gateway.identity import Identity
 from gateway.stage import Request
-from tests.gateway.access_desk import OLD_SECRET, SHOP_KEY, SHOP_SECRET, credentials, identified, refusal
-from tests.gateway.desk import basic, request_of
+from tests.gateway.access_desk import OLD_SECRET, SHOP_KEY, SHOP_SECRET, basic, credentials, identified, refusal, request_of
 
 _SHOP = Identity("shop", SHOP_KEY, means="key")
 _MEANS = ApiKey(credentials())

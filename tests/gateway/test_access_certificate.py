@@ -16,8 +16,7 @@ from config.model import App
 from gateway.access.certificate import ClientCertificate
 from gateway.identity import Identity
 from gateway.stage import Request
-from tests.gateway.access_desk import identified, refusal
-from tests.gateway.desk import request_of
+from tests.gateway.access_desk import identified, refusal, request_of
 
 _BORN = datetime(2026, 1, 1, tzinfo=UTC)
 _NOW = _BORN + timedelta(days=10)
