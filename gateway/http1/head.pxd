@@ -13,6 +13,7 @@ cdef int FORWARDED_PROTO
 cdef int HOST
 cdef int REQUEST_ID
 cdef int TRACE
+cdef int TRACE_STATE
 cdef int TRANSFER_ENCODING
 cdef int UPGRADE
 

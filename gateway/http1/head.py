@@ -27,6 +27,7 @@ from gateway.http1.fields import (
     REQUEST_ID,
     TOKEN_BYTES,
     TRACE,
+    TRACE_STATE,
     TRANSFER_ENCODING,
     UPGRADE,
 )
@@ -135,6 +136,7 @@ def _joined(request: Request, kind: int, value: bytes) -> bytes:
         FORWARDED_FOR: request.forwarded_for,
         FORWARDED_PROTO: request.forwarded_proto,
         UPGRADE: request.upgrade,
+        TRACE_STATE: request.trace_state,
     }.get(kind)
     return value if earlier is None else earlier + b", " + value
 
@@ -165,6 +167,8 @@ def _apply_rarer(request: Request, kind: int, value: bytes) -> None:
 def _apply_credential(request: Request, kind: int, value: bytes) -> None:
     if kind == API_KEY:
         request.api_key = value
+    elif kind == TRACE_STATE:
+        request.trace_state = value
     else:  # SIGNED
         request.is_signed = True
 
