@@ -383,7 +383,7 @@ class Inbound:
             exchange.timed_out(at)
 
     def drain(self) -> None:
-        """End after the next answer, which says so. Where nothing is under way a request may be on its way: wait a moment for it."""
+        """End after the next answer, which says so. Without one under way it waits a moment: one may be coming."""
         if self.exchange is None or not self.exchange.is_answered:
             self.keep_alive = False
         if self.state == IDLE and not self.buffer:

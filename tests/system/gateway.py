@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -41,6 +42,7 @@ class Gateway:
         metrics = Address("127.0.0.1", free_port())
         self.node = Node(settings_for(folder, **{"workers": 2, "metrics": metrics, **settings}))
         self.upstream = Upstream()
+        self.trust: ssl.SSLContext | bool = True
 
     def start(self) -> "Gateway":
         self.upstream.start()
@@ -98,7 +100,7 @@ class Gateway:
 
     def call(self, method: str, path: str, login: Login | None = None, **request: Any) -> httpx.Response:
         headers = {**(login.api_key if login else {}), **request.pop("headers", {})}
-        return httpx.request(method, self.url + path, headers=headers, timeout=20, **request)
+        return httpx.request(method, self.url + path, headers=headers, timeout=20, verify=self.trust, **request)
 
     def on_each_worker(self, path: str, headers: dict[str, str]) -> list[httpx.Response]:
         """The same request on one new connection after another until every worker has answered some."""
