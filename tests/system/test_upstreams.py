@@ -27,7 +27,7 @@ def pair(gateway: Gateway, servers: tuple[Upstream, Upstream]) -> Login:
         "pair": {"endpoints": endpoints, "active": active},
         "fragile": {
             "endpoints": endpoints[:1],
-            "breaker": {"failures": 3, "open_s": 1.0},
+            "breaker": {"failures": 3, "open_s": 3.0},
             "passive": None,
             "retries": {"attempts": 1},
         },
@@ -72,6 +72,7 @@ def test_the_breaker_spares_an_upstream_that_fails(gateway: Gateway, pair: Login
         def codes() -> set[str]:
             return {gateway.get("/fragile/a", pair).json()["code"] for _ in range(8)}
 
+        assert codes() <= {"not_connected", "upstream_failed", "upstream_open"}
         eventually("both workers have opened it", lambda: codes() == {"upstream_open"}, within_s=10)
         refused = gateway.get("/fragile/a", pair)
         assert refused.status_code == 503
@@ -83,7 +84,7 @@ def test_the_breaker_spares_an_upstream_that_fails(gateway: Gateway, pair: Login
 @pytest.mark.req("0.29")
 def test_answers_are_kept_and_outlive_their_upstream(gateway: Gateway, pair: Login, servers: tuple[Upstream, Upstream]) -> None:
     left, _ = servers
-    answers = [gateway.get("/kept/cached", pair) for _ in range(20)]
+    answers = [gateway.get("/kept/cached", pair) for _ in range(10)]
     verdicts = Counter(each.headers["X-Cache"] for each in answers)
     assert set(verdicts) <= {"hit", "miss"}
     assert 1 <= verdicts["miss"] <= 2, "each worker asks once"
@@ -98,7 +99,7 @@ def test_answers_are_kept_and_outlive_their_upstream(gateway: Gateway, pair: Log
             assert {each.status_code for each in found} == {200}
             return {each.headers["X-Cache"] for each in found} == {"stale"}
 
-        eventually("two seconds later it is stale, and better than nothing", stale, within_s=6)
+        eventually("three seconds later it is stale, and better than nothing", stale, within_s=8)
         assert gateway.get("/kept/never-asked", pair).status_code in (502, 503)
     finally:
         left.start()

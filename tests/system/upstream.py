@@ -83,7 +83,7 @@ class Upstream:
             await asyncio.sleep(float(parse_qs(url.query)["s"][0]))
         status, extra = (500, "") if kind == "fail" and self.is_failing else (200, "")
         if kind == "cached":
-            extra = "Cache-Control: public, max-age=2\r\n"
+            extra = "Cache-Control: public, max-age=3\r\n"
         lines = [line.partition(": ") for line in head.decode("latin-1").split("\r\n")[1:] if line]
         told: dict[str, object] = {"server": self.name, "method": method, "target": target, "body": body.decode(errors="replace")}
         told |= {"headers": {name.lower(): value for name, _, value in lines}, "count": self.by_path[url.path]}
