@@ -88,7 +88,7 @@ def load_settings(path: Path | None, environment: Mapping[str, str], overrides: 
         raise ConfigError("\n".join(problems))
     settings: Settings = msgspec.convert(values, Settings, dec_hook=decode)
     if settings.tls_clients != "none" and (settings.tls is None or settings.tls_client_ca is None):
-        raise ConfigError("tls_clients: needs tls (the folder of certificates) and tls_client_ca (who may have signed the clients')")
+        raise ConfigError("tls_clients: needs tls (the folder of certificates) and tls_client_ca (who may sign for clients)")
     if settings.public_url:
         return settings
     return msgspec.structs.replace(settings, public_url=_reachable(settings.http, is_tls=settings.tls is not None))

@@ -2,3 +2,7 @@
 
 `listener` alone knows the HTTP server; `problems` alone turns errors into answers.
 """
+
+from core import compiled
+
+compiled.use(__name__, __path__)

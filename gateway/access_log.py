@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import pairwise
 from json.encoder import encode_basestring_ascii as _quote
 from pathlib import Path
@@ -21,8 +22,8 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from gateway.http1.message import Request
 from gateway.record import NOBODY, NOWHERE
-from gateway.stage import Request
 
 _log = structlog.get_logger("gateway.access_log")
 _NAMES, _NAMES_BYTES = 20, 200
@@ -77,7 +78,7 @@ class AccessLog:
         ms = int(self._wall() * 1000)
         if ms != self._ms:  # many lines share one at the speeds where it matters
             self._ms, self._date = ms, self._stamp(ms)
-        line = self._line(request, self._date)
+        line: str = self._line(request, self._date)
         self._size += len(line)
         if self._size > settings.buffer_bytes:
             self._size -= len(line)
@@ -160,13 +161,14 @@ class AccessLog:
 
 class _JsonLines:
     """Built by hand: an encoder would need a dictionary for each line. What repeats (who, where, how it ended) is made once; what a
-    stranger wrote is quoted by the encoder of strings."""
+    stranger wrote is quoted by the encoder of strings. The query is left out: it may be personal or secret."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[Any, ...], str] = {}
 
     def line(self, request: Request, date: str) -> str:
         pipe, identity, target, attributes = request.pipe, request.identity, request.target, request._attributes
+        query = target.find(b"?")
         key = (
             NOWHERE if pipe is None else pipe.name,
             NOBODY if identity is None else identity.app,
@@ -176,10 +178,10 @@ class _JsonLines:
             request.status,
             request.error_code,
         )
-        path = _quote(shown_target(target) if b"?" in target else target.decode("latin-1"))
+        path = _quote((target if query < 0 else target[:query]).decode("latin-1"))
         cached = attributes.get("cache", "") if attributes is not None else ""
         return (
-            f'{{"time":"{date}","id":{_quote(request.request_id)},"trace":{_quote(request.trace[3:35].decode("latin-1"))},'
+            f'{{"time":"{date}","id":{_quote(request.request_id)},"trace":"{request.trace[3:35].decode("ascii")}",'
             f'{self._known.get(key) or self._learnt(key)},"path":{path},"in":{request.received_bytes},"out":{request.sent_bytes},'
             f'"us":{int((request.ended - request.started) * 1e6)},"upstream_us":{int(request.upstream_s * 1e6)},'
             f'"cache":"{cached}"}}\n'
@@ -234,8 +236,13 @@ def _hex(character: str) -> str:
     return "".join(f"\\x{byte:02X}" for byte in character.encode(errors="replace"))
 
 
+@lru_cache(maxsize=2)
+def _iso_second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
 def _iso(ms: int) -> str:
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(ms // 1000))}.{ms % 1000:03d}Z"
+    return f"{_iso_second(ms // 1000)}.{ms % 1000:03d}Z"
 
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

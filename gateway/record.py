@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from gateway.stage import Request
+from gateway.http1.message import Request
 from gateway.traffic import EDGES_MS, Traffic
 
 EDGES_S = tuple(edge / 1000 for edge in EDGES_MS)

@@ -14,8 +14,8 @@ from config.path_pattern import PathPattern, parse_path
 from config.upstreams import Match
 from core.errors import ConfigError, InvalidInput, NotFound
 from gateway.conditions import Condition, conditions_of
+from gateway.http1.message import Request
 from gateway.pipe import Pipe
-from gateway.stage import Request
 
 _PERCENT, _QUERY = b"%"[0], b"?"[0]  # numbers: `in` takes ten times as long for one byte as bytes (CPython 3.11)
 _PREFLIGHT = "access-control-request-method"

@@ -1,4 +1,4 @@
-"""Turns the hot modules of gateway/http1 into extension modules under build/compiled; says in one line which build is in use.
+"""Turns the hot modules (core.compiled) into extension modules under build/compiled; says in one line which build is in use.
 
 Without a C compiler the sources are used as they are. `--require` makes that a failure (the image, the tests).
 """
@@ -22,16 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a file by the installer
 
-from gateway.http1 import fingerprint  # noqa: E402
+from core.compiled import FOLDER, MODULES, fingerprint  # noqa: E402
 
-MODULES = (
-    *("_scanner.pyx", "message.py", "target.py", "head.py", "chunked.py", "answer.py", "engine.py", "outbound.py", "passage.py"),
-    *("exchange.py", "inbound.py", "forward.py"),
-)
-"""What is compiled, of gateway/http1. A module is typed by the .pxd beside it."""
-
-SOURCES = ROOT / "gateway" / "http1"
-TARGET = ROOT / "build" / "compiled" / "gateway" / "http1"
 # Annotations are for mypy; C types come from the .pxd files alone, so that no int of Python's is cut to 32 bits by accident.
 _CYTHON = ("-3", "-X", "annotation_typing=False", "-X", "binding=True", "-Werror")
 _C_FLAGS = ("-O2", "-fPIC", "-fwrapv", "-fno-strict-aliasing", "-DNDEBUG", "-w", "-s")
@@ -56,7 +48,7 @@ def compiler() -> list[str]:
 
 
 def is_current() -> bool:
-    return _text(TARGET / "fingerprint") == fingerprint() and _text(TARGET / "recipe") == _recipe()
+    return _text(FOLDER / "fingerprint") == fingerprint() and _text(FOLDER / "recipe") == _recipe()
 
 
 def build() -> bool:
@@ -67,57 +59,59 @@ def build() -> bool:
     with _alone():
         if is_current():
             return False
-        TARGET.mkdir(exist_ok=True)
-        (TARGET / "fingerprint").unlink(missing_ok=True)  # first: from here on the sources are used
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        (FOLDER / "fingerprint").unlink(missing_ok=True)  # first: from here on the sources are used
         _remove_stale()
         threads = ThreadPoolExecutor(max_workers=2)
         try:
             list(threads.map(lambda name: _compile(name, command), MODULES))
         finally:
             threads.shutdown(cancel_futures=True)  # after a failure the rest is of no use
-        (TARGET / "made-by").write_text(f"Cython {_cython()}, {_compiler_name(command[0])}", encoding="ascii")
-        (TARGET / "recipe").write_text(_recipe(), encoding="ascii")
+        (FOLDER / "made-by").write_text(f"Cython {_cython()}, {_compiler_name(command[0])}", encoding="ascii")
+        (FOLDER / "recipe").write_text(_recipe(), encoding="ascii")
         # Last and at once: what is half made is never used.
-        (TARGET / "fingerprint.new").write_text(fingerprint(), encoding="ascii")
-        (TARGET / "fingerprint.new").replace(TARGET / "fingerprint")
+        (FOLDER / "fingerprint.new").write_text(fingerprint(), encoding="ascii")
+        (FOLDER / "fingerprint.new").replace(FOLDER / "fingerprint")
     return True
 
 
 def _remove_stale() -> None:
     """What was compiled from other sources, or is compiled no more."""
     made = [name for name in MODULES if _is_made(name)]
-    kept = {*map(_object, made), *map(_stamp, made)}
-    for path in [path for path in TARGET.iterdir() if path.name not in kept]:
+    kept = {*map(_object, made), *map(_stamp, made), FOLDER / "lock"}
+    for path in [path for path in FOLDER.rglob("*") if path.is_file() and path not in kept]:
         path.unlink()
 
 
-def _object(name: str) -> str:
-    return f"{Path(name).stem}{EXTENSION_SUFFIXES[0]}"
+def _object(name: str) -> Path:
+    return (FOLDER / name).with_suffix(EXTENSION_SUFFIXES[0])
 
 
-def _stamp(name: str) -> str:
-    return f"{Path(name).stem}.made-from"
+def _stamp(name: str) -> Path:
+    return (FOLDER / name).with_suffix(".made-from")
 
 
 def _is_made(name: str) -> bool:
-    return (TARGET / _object(name)).exists() and _text(TARGET / _stamp(name)) == _made_from(name)
+    return _object(name).exists() and _text(_stamp(name)) == _made_from(name)
 
 
 def _made_from(name: str) -> str:
     """All that a module's C code comes from: its source, the types of all, the way they are compiled."""
-    types = b"".join(path.read_bytes() for path in sorted(SOURCES.glob("*.pxd")))
-    return hashlib.sha256((SOURCES / name).read_bytes() + types + _recipe().encode()).hexdigest()
+    folders = dict.fromkeys((ROOT / each).parent for each in MODULES)
+    types = b"".join(path.read_bytes() for folder in folders for path in sorted(folder.glob("*.pxd")))
+    return hashlib.sha256((ROOT / name).read_bytes() + types + _recipe().encode()).hexdigest()
 
 
 def _compile(name: str, command: list[str]) -> None:
     if _is_made(name):
         return
-    stem = Path(name).stem
-    source = TARGET / f"{stem}.c"
-    _run([sys.executable, "-m", "cython", *_CYTHON, f"gateway/http1/{name}", "-o", str(source)], name)
-    _run([*command, str(source), "-o", str(TARGET / _object(name))], name)
+    target = _object(name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source = (FOLDER / name).with_suffix(".c")
+    _run([sys.executable, "-m", "cython", *_CYTHON, name, "-o", str(source)], name)
+    _run([*command, str(source), "-o", str(target)], name)
     source.unlink()
-    (TARGET / _stamp(name)).write_text(_made_from(name), encoding="ascii")
+    _stamp(name).write_text(_made_from(name), encoding="ascii")
 
 
 def _run(command: list[str], name: str) -> None:
@@ -135,8 +129,8 @@ def _run(command: list[str], name: str) -> None:
 @contextmanager
 def _alone() -> Iterator[None]:
     """Two at once (tests in two processes, two installs) would write the same files."""
-    TARGET.parent.mkdir(parents=True, exist_ok=True)
-    with (TARGET.parent / "lock").open("w") as lock:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -176,7 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"make install: hot path: pure Python ({reason})")
         return 1 if options.require else 0
     if has_compiled or not options.quiet:
-        print(f"make install: hot path: compiled ({_text(TARGET / 'made-by')})")
+        print(f"make install: hot path: compiled ({_text(FOLDER / 'made-by')})")
     return 0
 
 

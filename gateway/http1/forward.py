@@ -44,7 +44,7 @@ class Forward:
 
     def pool_key(self, upstream: UpstreamState, request: Request) -> bytes:
         """Whose idle connections may be used."""
-        by = upstream.declared.pool_by
+        by = upstream.pool_by
         if by == "none":
             return b""
         if by == "authorization":

@@ -2,12 +2,13 @@ cimport cython
 
 from gateway.http1.chunked cimport ChunkScanner
 from gateway.http1.head cimport ResponseHead
+from gateway.upstream.endpoints cimport EndpointState
 
 cdef int IDLE, HEAD, BODY, WAITING, CLOSED
 
 
 cdef class Outbound:
-    cdef public object endpoint
+    cdef public EndpointState endpoint
     cdef public bytes key
     cdef public int max_idle
     cdef public object transport

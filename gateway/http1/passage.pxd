@@ -6,6 +6,8 @@ from gateway.http1.head cimport ResponseHead
 from gateway.http1.inbound cimport Inbound
 from gateway.http1.message cimport Request
 from gateway.http1.outbound cimport Outbound
+from gateway.upstream.endpoints cimport EndpointState
+from gateway.upstream.upstream cimport UpstreamState
 
 
 @cython.freelist(64)
@@ -14,8 +16,8 @@ cdef class Passage:
     cdef public Request request
     cdef public Inbound inbound
     cdef public Forward proxy
-    cdef public object upstream
-    cdef public object endpoint
+    cdef public UpstreamState upstream
+    cdef public EndpointState endpoint
     cdef public Outbound outbound
     cdef public int attempt
     cdef public double sent_at
@@ -27,6 +29,7 @@ cdef class Passage:
 
     cpdef start(self)
 
+    @cython.locals(endpoint=EndpointState)
     cdef _send(self)
 
     @cython.locals(head=bytes)
@@ -40,7 +43,7 @@ cdef class Passage:
     @cython.locals(unsent=bytes, owner=Exchange)
     cpdef answer_piece(self, bytes data, bint is_last)
 
-    @cython.locals(outbound=Outbound)
+    @cython.locals(outbound=Outbound, endpoint=EndpointState)
     cdef _release(self)
 
     @cython.locals(outbound=Outbound)

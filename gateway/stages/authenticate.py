@@ -3,9 +3,10 @@
 from collections.abc import Awaitable, Sequence
 
 from core.errors import InvalidInput, Unauthenticated
+from gateway.http1.message import Request
 from gateway.identity import Identity
 from gateway.means import Means
-from gateway.stage import BodyStage, Outcome, Request
+from gateway.stage import BodyStage, Outcome
 
 MAX_SIGNED_BODY_BYTES = 1 << 20
 _AMBIGUOUS = "the request carries two kinds of credentials; send one of them"
@@ -24,6 +25,7 @@ class Authenticate:
         self._sent = tuple(each for each in means if each.kind != "certificate")
         self._held = tuple(each for each in means if each.kind == "certificate")
         self._looks = tuple((each.is_used, each) for each in self._sent)
+        self._bearer = next((each for each in self._sent if each.kind == "bearer"), None)
         self._challenges = tuple(dict.fromkeys(each.challenge for each in means if each.challenge))
         self._max_body_bytes = max_body_bytes
 
@@ -33,12 +35,9 @@ class Authenticate:
         return self._max_body_bytes if any(each.is_used(request) and each.needs_body(request) for each in self._sent) else 0
 
     def on_request(self, request: Request) -> Outcome:
-        used: Means | None = None
-        for is_used, means in self._looks:
-            if is_used(request):
-                if used is not None:
-                    raise InvalidInput(_AMBIGUOUS, code="credentials_ambiguous")
-                used = means
+        used = self._bearer
+        if used is None or request.api_key or request.is_signed or request.authorization[:7] != b"Bearer ":
+            used = self._used(request)  # the usual case by far is a bearer token alone
         if used is None:
             used = self._connection(request)
         try:
@@ -50,6 +49,15 @@ class Authenticate:
             request.identity = identity
             return None
         return self._later(request, used, identity)
+
+    def _used(self, request: Request) -> Means | None:
+        used: Means | None = None
+        for is_used, means in self._looks:
+            if is_used(request):
+                if used is not None:
+                    raise InvalidInput(_AMBIGUOUS, code="credentials_ambiguous")
+                used = means
+        return used
 
     def _connection(self, request: Request) -> Means:
         for means in self._held:

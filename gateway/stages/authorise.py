@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from config.model import AccessList, App, Platform, Proxy
 from core.errors import Forbidden, Unauthenticated
 from gateway.addresses import Networks
+from gateway.http1.message import Request
 from gateway.identity import Identity
-from gateway.stage import Outcome, Request, Stage
+from gateway.stage import Outcome, Stage
 
 _MEMO_ENTRIES = 16_384
 

@@ -10,8 +10,9 @@ from config.model import App, Platform
 from config.policies import Limit as Declared
 from core.cache import Answer, Held, Limiter, Pending
 from core.errors import Unauthenticated
+from gateway.http1.message import Request
 from gateway.limits import ROUND_UP, Amount, Bill, counted, holds_places, plan_amounts, plan_key
-from gateway.stage import EndStage, Outcome, Request, Stage
+from gateway.stage import EndStage, Outcome, Stage
 
 _HELD, _PENDING = "limit.held", "limit.pending"
 _MEMO_ENTRIES = 4096

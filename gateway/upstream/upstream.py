@@ -56,8 +56,10 @@ class UpstreamState:
     def _adopt(self, declared: Upstream, old: Upstream | None) -> None:
         """What did not change goes on with what it has counted."""
         self.declared = declared
+        self._concurrent = declared.concurrent
         self.retried = frozenset(declared.retries.statuses)
         self.host_is_client = declared.host == "client"
+        self.pool_by = declared.pool_by
         self._measures = declared.balance == "ewma"
         self._health = Health(declared.passive, declared.active)
         if old is None or declared.breaker != old.breaker:
@@ -78,7 +80,7 @@ class UpstreamState:
         Raises Unavailable: upstream_busy (the bulkhead or the adaptive limit is full), upstream_open (the breaker), upstream_down
         (no endpoint, or probes find all of them down).
         """
-        if self.active >= self.declared.concurrent or (self._limit is not None and not self._limit.admit(self.active)):
+        if self.active >= self._concurrent or (self._limit is not None and not self._limit.admit(self.active)):
             raise Unavailable(
                 f"upstream {self.name} has {self.active} requests under way, which is all it may", code="upstream_busy"
             )

@@ -1,0 +1,46 @@
+cimport cython
+
+from gateway.http1.message cimport Request
+
+
+cdef class Leaf:
+    cdef public object match
+    cdef public object pipe
+    cdef public tuple conditions
+    cdef public tuple rank
+    cdef public object pattern
+
+
+cdef class End:
+    cdef public list leaves
+    cdef public dict by_verb
+    cdef public tuple other
+    cdef public bint is_final
+
+
+cdef class Node:
+    cdef public dict fixed
+    cdef public Node variable
+    cdef public End rest
+    cdef public End end
+
+
+cdef class Search:
+    cdef public Request request
+    cdef public list segments
+    cdef public object offered
+
+    @cython.locals(segments=list)
+    cpdef Leaf among(self, Tree tree, bytes path)
+
+    @cython.locals(segments=list, count=int, variable=Node, below=Node, rest=End, found=Leaf)
+    cpdef Leaf within(self, Node node, int place)
+
+    @cython.locals(leaves=tuple, leaf=Leaf)
+    cpdef Leaf at(self, End end)
+
+
+cdef class Tree:
+    cdef public Node root
+    cdef public dict exact
+    cdef public int depth
