@@ -1,5 +1,6 @@
 """The parts of a process, opened as the settings say: embedded by default, real where an address is given (DESIGN §3)."""
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -97,9 +98,9 @@ async def _health(check: Callable[[], Awaitable[object]]) -> str:
 async def open_parts(settings: Settings, stack: AsyncExitStack, *, role: str) -> Parts:
     """Open all parts; they close with the stack, in reverse order. Raises PlatformError that names the part."""
     assert settings.master_key is not None
-    cache, limits, replays = _cache_and_limits(settings, stack)
-    _writable(settings.data_dir)
     is_office = role in (BACK_OFFICE, DELIVERIES)
+    cache, limits, replays = await _cache_and_limits(settings, stack, counts=not is_office)
+    _writable(settings.data_dir)
     database, mirror_database = await _databases(settings, stack, connects=is_office)
     node = node_name(settings.data_dir, role)
     bus = await _bus(settings, stack, node)
@@ -180,7 +181,8 @@ async def _bus(settings: Settings, stack: AsyncExitStack, node: str) -> Transpor
     return rabbit
 
 
-def _cache_and_limits(settings: Settings, stack: AsyncExitStack) -> tuple[SharedCache, Limits, Replays]:
+async def _cache_and_limits(settings: Settings, stack: AsyncExitStack, *, counts: bool) -> tuple[SharedCache, Limits, Replays]:
+    """A process that `counts` connects now: else its first requests would be counted as while Redis is down."""
     address = settings.cache.reveal()
     local = MemoryLimiter()
     if address == "memory":
@@ -196,6 +198,8 @@ def _cache_and_limits(settings: Settings, stack: AsyncExitStack) -> tuple[Shared
     replays = RedisReplays(address, fallback=MemoryReplays() if settings.limits_when_down == "local" else None)
     stack.push_async_callback(limiter.close)
     stack.push_async_callback(replays.close)
+    if counts:
+        await asyncio.gather(limiter.open(), replays.open())
     return cache, Limits(limiter, local), replays
 
 

@@ -160,6 +160,14 @@ class Load:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
+    async def once(self) -> int:
+        """One request on a connection of its own; its status."""
+        reader, writer = await asyncio.open_connection(*self._place)
+        await self._calls(reader, writer)
+        writer.transport.abort()
+        (status,) = self.tally.answers or [0]
+        return status
+
     async def stop(self) -> Tally:
         self.is_over = True
         await asyncio.wait_for(asyncio.gather(*self._tasks), 30)

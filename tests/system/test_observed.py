@@ -29,7 +29,8 @@ def seen(gateway: Gateway) -> Login:
 
 def _used(items: list[dict[str, Any]]) -> tuple[int, int, int]:
     mine = [each for each in items if each["route"] == "seen"]
-    return tuple(sum(each[field] for each in mine) for field in ("requests", "errors", "bytes_in"))  # type: ignore[return-value]
+    requests, errors, taken = (sum(each[field] for each in mine) for field in ("requests", "errors", "bytes_in"))
+    return requests, errors, taken
 
 
 @pytest.mark.req("0.40")
@@ -78,10 +79,6 @@ def test_counters_by_route_and_app_outlive_a_killed_worker(gateway: Gateway, see
     before = {sample: _counted(_scraped(gateway)[0], sample) for sample in (by_route, by_app, timed)}
     victim = gateway.workers()[0]
     os.kill(victim, signal.SIGKILL)
-    for _ in range(4):
-        text = _scraped(gateway)[0] if victim not in gateway.workers() and len(gateway.workers()) == 2 else None
-        if text is not None:
-            assert {sample: _counted(text, sample) for sample in before} == before
     gateway.settle()
     assert {sample: _counted(_scraped(gateway)[0], sample) for sample in before} == before, "no counter went back"
     assert gateway.get("/seen/again", seen).status_code == 200

@@ -1,4 +1,4 @@
-"""Quotas on real nodes: kept over a restart and a power cut, exact over two workers with Redis, and what is so while Redis is down."""
+"""Quotas on real nodes: kept over a restart and a power cut, exact over two workers with Redis, and what is so without it."""
 
 import asyncio
 import os
@@ -6,10 +6,12 @@ import signal
 import time
 from collections import Counter
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from core.secret import Secret
+from tests.gateway.signing import hmac_with, signed_request
 from tests.servers.redis import RedisServer
 from tests.system.gateway import Gateway, Login
 from tests.system.node import eventually
@@ -47,6 +49,16 @@ def test_a_quota_outlives_a_restart_and_a_power_cut(tmp_path: Path) -> None:
         gateway.close()
 
 
+def _is_once(gateway: Gateway, login: Login) -> bool:
+    """The same signed request, many times on new connections."""
+    made = signed_request(
+        url=f"{gateway.url}/usage", sign=hmac_with(login.secret), keyid=login.key, nonce=uuid4().hex, created=int(time.time())
+    )
+    headers = {name: made.headers[name] for name in ("signature-input", "signature")}
+    codes = [gateway.get("/usage", headers=headers).json().get("code", "") for _ in range(12)]
+    return set(codes[1:]) == {"replayed"}
+
+
 @pytest.mark.servers
 @pytest.mark.req("0.30")
 @pytest.mark.parametrize("when_down", ["local", "refuse"])
@@ -61,6 +73,7 @@ async def test_a_quota_is_exact_over_two_workers_and_an_outage_of_redis_is_no_re
         calls = [asyncio.to_thread(_spend, gateway, login, 10) for _ in range(6)]
         total: Counter[int] = sum(await asyncio.gather(*calls), Counter())
         assert total == {200: QUOTA, 429: 60 - QUOTA}, "not one more or less"
+        assert await asyncio.to_thread(_is_once, gateway, login), "nor is a signature taken by the other worker a second time"
         free = await asyncio.to_thread(lambda: gateway.app("shop"))
         redis_server.kill()
         statuses = await asyncio.to_thread(_spend, gateway, free, 20)
