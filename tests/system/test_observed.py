@@ -99,7 +99,7 @@ def test_each_request_is_a_line_and_no_secret_is_in_any(gateway: Gateway, seen: 
     eventually("all are written", lambda: len(lines()) == REQUESTS, within_s=3)
     for line in lines():
         assert (line["client"], line["route"], line["status"], line["in"], line["error"]) == ("127.0.0.1", "seen", 200, 10, "")
-        assert line["path"].endswith("?token"), "of the query only the names"
+        assert "?" not in line["path"], "a query may be personal or secret"
         assert line["upstream"], line
         assert 0 < line["upstream_us"] <= line["us"] < 20_000_000
         assert len(line["id"]) == 20
