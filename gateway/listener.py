@@ -6,6 +6,7 @@ The connections it makes are `gateway.http1.inbound`'s.
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 import structlog
@@ -22,6 +23,7 @@ _log = structlog.get_logger("gateway.listener")
 BACKLOG = 4096
 _HANDSHAKE_S, _SHUTDOWN_S = 10.0, 2.0
 _FRONT_S = 5.0  # for a PROXY line to come
+_ACCEPTED_S = 0.05  # for connections accepted just before the end to become known to the engine
 _FRONTS = 1024  # connections that are still waiting for it
 
 
@@ -72,43 +74,58 @@ class Listener:
     async def _accept(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            connection, peer = await loop.sock_accept(sock)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._fronts >= _FRONTS:
-                connection.close()
-                continue
-            self._fronts += 1
-            self._tasks.spawn(self._front(connection, peer[0]), name="front")
+            self._take(*await loop.sock_accept(sock))
+
+    def _take(self, connection: socket.socket, peer: tuple[str, int]) -> None:
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._fronts >= _FRONTS:
+            connection.close()
+            return
+        self._fronts += 1
+        self._tasks.spawn(self._front(connection, peer[0]), name="front")
 
     async def _front(self, connection: socket.socket, peer: str) -> None:
         """Take the PROXY header off the socket, byte by byte no more than it: TLS may begin right after it."""
-        assert self._expects_proxy is not None
+        is_handed_on = False
         try:
             remote = peer
-            if self._expects_proxy(peer):
+            if self._expects_proxy is not None and self._expects_proxy(peer):
                 async with asyncio.timeout(_FRONT_S):
                     remote = await _source(connection) or peer
             tls = self._certificates.context if self._certificates is not None else None
-            limit = {} if tls is None else {"ssl_handshake_timeout": _HANDSHAKE_S}
+            limit = {} if tls is None else {"ssl_handshake_timeout": _HANDSHAKE_S, "ssl_shutdown_timeout": _SHUTDOWN_S}
             engine = self._engine
             loop = asyncio.get_running_loop()
             make = cast(Any, lambda: Inbound(engine, remote))
             await loop.connect_accepted_socket(make, connection, ssl=tls, **cast(Any, limit))
-        except (Refused, TimeoutError, OSError) as error:
+            is_handed_on = True
+        except (Refused, NotConnected, TimeoutError, OSError) as error:
             _log.debug("a connection without a good PROXY header", peer=peer, error=str(error))
-            connection.close()
         finally:
             self._fronts -= 1
+            if not is_handed_on:
+                connection.close()
 
     async def close(self, grace_s: float) -> None:
         """Drain: stop accepting, let what has begun end, cut what is left after `grace_s` seconds."""
-        if self._server is not None:
-            self._server.close()
         if self._accepting is not None:
             self._accepting.cancel()
-        await self._engine.drain(grace_s)
+        self._take_waiting()
+        if self._server is not None:
+            self._server.close()
         if self._socket is not None:
             self._socket.close()
+        await asyncio.sleep(_ACCEPTED_S)
+        await self._engine.drain(grace_s)
+
+    def _take_waiting(self) -> None:
+        """Whom the kernel has let in and we have not yet: with the listening socket they would be cut off."""
+        if self._socket is None:
+            return
+        with suppress(OSError):  # BlockingIOError: there are no more
+            while True:
+                self._take(*self._socket.accept())
 
 
 async def _source(connection: socket.socket) -> str | None:

@@ -23,6 +23,7 @@ HOLD, COLLECT, PASS, DISCARD = 0, 1, 2, 3
 """What is done with a body: kept until somebody wants it, put together, sent on as it comes, thrown away."""
 _DISCARDED = 262_144  # bytes of a body nobody read that are read for the sake of the next request
 _LINE_SHOWN = 200
+_LAST_S = 1.0  # without a request, while the worker drains: then its connection is closed
 
 
 class Inbound:
@@ -56,7 +57,7 @@ class Inbound:
         self.transport = transport
         engine = self.engine
         self.deadline = time.monotonic() + engine.patience.head_s
-        if engine.is_draining or len(engine.connections) >= engine.patience.connections:
+        if len(engine.connections) >= engine.patience.connections:
             engine.refused_connections += 1
             self.state = CLOSED
             transport.abort()
@@ -142,7 +143,7 @@ class Inbound:
         else:
             end = len(request.head)
         request.started = at
-        self.keep_alive = request.keep_alive and not self.is_half
+        self.keep_alive = request.keep_alive and not self.is_half and not self.engine.is_draining
         if request.body_length == 0:
             self.state = BUSY
             if size > end:
@@ -290,12 +291,12 @@ class Inbound:
             self._next()
 
     def _next(self) -> None:
-        if not self.keep_alive or self.engine.is_draining:
+        if not self.keep_alive:
             self.state = CLOSED
             self.transport.close()
             return
         self.state = IDLE
-        self.deadline = time.monotonic() + self.engine.patience.idle_s
+        self.deadline = time.monotonic() + (_LAST_S if self.engine.is_draining else self.engine.patience.idle_s)
         self.resume()
         if self.buffer:
             self.engine.loop.call_soon(self._again)  # not called from here: a thousand small ones would be a deep stack
@@ -309,7 +310,7 @@ class Inbound:
                 self.keep_alive = False
 
     def _unread(self) -> None:
-        if not self.keep_alive or self.engine.is_draining:
+        if not self.keep_alive:
             self._linger()
             return
         self.discarded = 0
@@ -391,11 +392,11 @@ class Inbound:
             exchange.timed_out(at)
 
     def drain(self) -> None:
-        """End when the exchange under way has ended, at once where there is none."""
-        self.keep_alive = False
+        """End after the next answer, which says so. Without one under way it waits a moment: one may be coming."""
+        if self.exchange is None or not self.exchange.is_answered:
+            self.keep_alive = False
         if self.state == IDLE and not self.buffer:
-            self.state = CLOSED
-            self.transport.close()
+            self.deadline = min(self.deadline, time.monotonic() + _LAST_S)
 
     def end_stream(self) -> None:
         """End a streamed answer properly; others go on."""

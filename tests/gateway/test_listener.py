@@ -1,6 +1,7 @@
 """The listener on a real socket: what clients do right, wrong, slowly and not at all."""
 
 import asyncio
+import contextlib
 import json
 import re
 import time
@@ -11,7 +12,7 @@ import structlog
 
 from core.errors import ConfigError, NotConnected
 from gateway.http1.engine import Patience
-from gateway.listener import bind
+from gateway.listener import Listener, bind
 from gateway.stage import Request, Response, Stream
 from tests.gateway.rig import Rig, closing, rigged
 
@@ -249,3 +250,128 @@ async def test_an_address_that_can_not_be_had_names_itself(served: _Served) -> N
 async def test_many_connections_at_once_are_all_answered(served: _Served) -> None:
     answers = await asyncio.gather(*(served.exchange(closing(b"GET /fast HTTP/1.1")) for _ in range(100)))
     assert all(answer.endswith(b"ok") for answer in answers)
+
+
+async def test_a_client_that_calls_without_a_pause_is_told_to_go_elsewhere(served: _Served) -> None:
+    """A drain ends its connection with an answer that says so, not in between two."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.rig.port)
+    writer.write(OK)
+    assert b"Connection: close" not in await _one(reader)
+    draining = asyncio.ensure_future(served.rig.listener.close(5))
+    await asyncio.sleep(0.2)
+    writer.write(OK)
+    assert b"\r\nConnection: close\r\n" in await _one(reader)
+    assert await reader.read() == b""
+    await asyncio.wait_for(draining, 1)
+    writer.close()
+
+
+async def test_a_connection_without_a_request_does_not_hold_up_a_drain(served: _Served) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.rig.port)
+    writer.write(OK)
+    await _one(reader)
+    await asyncio.wait_for(served.rig.listener.close(10), 3)
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def _one(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    await reader.readexactly(2)
+    return head
+
+
+V2 = b"\r\n\r\n\0\r\nQUIT\n"
+FROM_V1 = b"PROXY TCP4 203.0.113.7 10.0.0.1 4000 443\r\n"
+FROM_V2 = V2 + b"\x21\x11\0\x0c" + bytes((203, 0, 113, 7, 10, 0, 0, 1, 15, 160, 1, 187))
+
+
+@pytest.fixture
+async def fronted(served: _Served) -> AsyncIterator[Listener]:
+    """Expects PROXY headers from 127.0.0.1 only."""
+    listener = Listener(served.rig.engine, served.rig.tasks, expects_proxy=lambda address: address == "127.0.0.1")
+    await listener.start(bind("127.0.0.1", 0))
+    yield listener
+    await listener.close(0.1)
+
+
+async def _sent(port: int, *pieces: bytes, source: str = "127.0.0.1", pause_s: float = 0.02) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(pause_s)
+        async with asyncio.timeout(8):
+            return await reader.read()
+    finally:
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("header", "address"),
+    [
+        (FROM_V1, "203.0.113.7"),
+        (FROM_V2, "203.0.113.7"),
+        (b"PROXY TCP6 2001:db8::7 2001:db8::1 4000 443\r\n", "2001:db8::7"),
+        (b"PROXY UNKNOWN\r\n", "127.0.0.1"),
+        (V2 + b"\x20\0\0\0", "127.0.0.1"),
+    ],
+)
+async def test_a_trusted_balancer_speaks_for_its_caller(served: _Served, fronted: Listener, header: bytes, address: str) -> None:
+    call = closing(b"GET /fast HTTP/1.1")
+    half = len(header) // 2
+    for pieces in ((header + call,), (header, call), (header[:1], header[1:half], header[half:], call)):
+        assert (await _sent(fronted.port, *pieces)).endswith(b"ok")
+    assert [request.remote for request in served.handler.seen] == [address] * 3
+
+
+async def test_from_anybody_else_a_proxy_header_is_a_bad_request(served: _Served, fronted: Listener) -> None:
+    call = closing(b"GET /fast HTTP/1.1")
+    assert (await _sent(fronted.port, call, source="127.0.0.9")).endswith(b"ok")
+    assert served.handler.seen[0].remote == "127.0.0.9"
+    for header in (FROM_V1, FROM_V2):
+        assert (await _sent(fronted.port, header + call, source="127.0.0.9")).startswith(b"HTTP/1.1 400 ")
+    assert len(served.handler.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        closing(b"GET /fast HTTP/1.1"),
+        b"PROXY TCP4 203.0.113.7\r\n",
+        b"PROXY TCP4 203.0.113.007 10.0.0.1 4000 443\r\n",
+        b"PROXY " + b"x" * 200,
+        V2 + b"\x31\x11\0\x0c" + bytes(12),
+        V2 + b"\x21\x11\xff\xff" + bytes(600),
+    ],
+    ids=["none", "short", "zeros", "long", "version", "huge"],
+)
+async def test_a_malformed_proxy_header_ends_the_connection(served: _Served, fronted: Listener, begin: bytes) -> None:
+    with contextlib.suppress(ConnectionResetError):
+        assert await _sent(fronted.port, begin) == b""
+    assert served.handler.seen == []
+    assert (await _sent(fronted.port, FROM_V1 + closing(b"GET /fast HTTP/1.1"))).endswith(b"ok"), "others are served on"
+
+
+async def test_a_balancer_that_only_looks_whether_we_are_there_troubles_nobody(
+    served: _Served, fronted: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    for begin in (b"", b"PROXY TCP4 203"):
+        _, writer = await asyncio.open_connection("127.0.0.1", fronted.port)
+        writer.write(begin)
+        await asyncio.sleep(0.05)
+        writer.transport.abort() if begin else writer.close()
+        await asyncio.sleep(0.1)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+    assert (await _sent(fronted.port, FROM_V1 + closing(b"GET /fast HTTP/1.1"))).endswith(b"ok")
+
+
+async def test_a_proxy_header_that_does_not_come_in_time_ends_the_connection(
+    served: _Served, fronted: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.listener._FRONT_S", 0.3)
+    started = time.monotonic()
+    for begin in (b"", b"PROXY TCP4 203", V2):
+        with contextlib.suppress(ConnectionResetError):
+            assert await _sent(fronted.port, begin) == b""
+    assert time.monotonic() - started < 4

@@ -41,3 +41,36 @@ def self_signed(folder: Path) -> CertificateFiles:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return files
+
+
+class Authority:
+    """Signs certificates of servers and clients; `file` is what trusts them."""
+
+    def __init__(self, folder: Path, name: str = "test authority") -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self.file = folder / f"{name.replace(' ', '-')}.pem"
+        self.file.write_bytes(self._signed(self._name, self._key, x509.BasicConstraints(ca=True, path_length=0)))
+
+    def issue(self, folder: Path, stem: str, subject: str, *names: str) -> CertificateFiles:
+        """`<stem>.crt` and `<stem>.key` in the folder, for a subject (RFC 4514) with these DNS names."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
+        files = CertificateFiles(folder / f"{stem}.crt", folder / f"{stem}.key")
+        files.key.write_bytes(
+            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        )
+        files.certificate.write_bytes(self._signed(x509.Name.from_rfc4514_string(subject), key, *([alternatives] if names else [])))
+        return files
+
+    def _signed(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *extensions: x509.ExtensionType) -> bytes:
+        now = datetime.datetime.now(datetime.UTC)
+        builder = (
+            x509.CertificateBuilder(subject_name=subject, issuer_name=self._name, public_key=key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+        )
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from examples.estate.generate import generate
+from tests.system.gateway import Gateway
 from tests.system.node import Node, settings_for
 
 NodeMaker = Callable[..., Node]
@@ -21,7 +22,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.slow)
         fixtures = getattr(item, "fixturenames", ())
         if "rabbitmq_server" not in fixtures:
-            item.add_marker(pytest.mark.xdist_group("node" if "node" in fixtures else item.path.stem))
+            shared = next((name for name in ("node", "gateway") if name in fixtures), item.path.stem)
+            item.add_marker(pytest.mark.xdist_group(shared))
 
 
 @pytest.fixture(scope="session")
@@ -65,3 +67,13 @@ def make_node(tmp_path: Path, estate: Path) -> Iterator[NodeMaker]:
     yield make
     for node in made:
         node.kill()
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A node of two workers in front of one upstream; each test leaves both running and its own routes behind."""
+    made = Gateway(tmp_path_factory.mktemp("gateway") / "data")
+    try:
+        yield made.start()
+    finally:
+        made.close()

@@ -1,0 +1,105 @@
+"""Upstream servers that die, come back and fail, behind a node of two workers; and the response cache before them."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.system.gateway import Gateway, Login
+from tests.system.node import eventually
+from tests.system.upstream import Upstream
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[Upstream, Upstream]]:
+    left, right = Upstream("left").start(), Upstream("right").start()
+    yield left, right
+    left.kill()
+    right.kill()
+
+
+@pytest.fixture(scope="module")
+def pair(gateway: Gateway, servers: tuple[Upstream, Upstream]) -> Login:
+    endpoints = [{"url": each.url} for each in servers]
+    active = {"every_s": 0.3, "timeout_s": 0.5, "unhealthy": 2, "healthy": 1}
+    upstreams: dict[str, Any] = {
+        "pair": {"endpoints": endpoints, "active": active},
+        "fragile": {
+            "endpoints": endpoints[:1],
+            "breaker": {"failures": 3, "open_s": 3.0},
+            "passive": None,
+            "retries": {"attempts": 1},
+        },
+    }
+    routes = {
+        "pair": {"match": {"path": "/pair/{rest...}"}, "upstream": "pair"},
+        "fragile": {"match": {"path": "/fragile/{rest...}"}, "upstream": "fragile"},
+        "kept": {
+            "match": {"path": "/kept/{rest...}"},
+            "upstream": "fragile",
+            "policies": {"cache": {"ttl_s": 30, "stale_if_error_s": 60}},
+        },
+    }
+    return gateway.app("pair", "fragile", "kept", upstreams=upstreams, routes=routes)
+
+
+def _servers(gateway: Gateway, pair: Login, count: int = 20) -> Counter[str]:
+    answers = [gateway.get("/pair/a", pair) for _ in range(count)]
+    assert [each.status_code for each in answers] == [200] * count, [each.text for each in answers if each.status_code != 200]
+    return Counter(each.json()["server"] for each in answers)
+
+
+@pytest.mark.req("0.02")
+@pytest.mark.req("0.30")
+def test_a_server_that_dies_is_replaced_by_the_other_and_comes_back(
+    gateway: Gateway, pair: Login, servers: tuple[Upstream, Upstream]
+) -> None:
+    left, _ = servers
+    assert set(_servers(gateway, pair)) == {"left", "right"}
+    left.kill()
+    assert _servers(gateway, pair) == {"right": 20}, "tried again elsewhere, from the first request on"
+    left.start()
+    eventually("the probe has brought it back", lambda: _servers(gateway, pair)["left"] > 5, within_s=10)
+
+
+@pytest.mark.req("0.02")
+def test_the_breaker_spares_an_upstream_that_fails(gateway: Gateway, pair: Login, servers: tuple[Upstream, Upstream]) -> None:
+    left, _ = servers
+    left.kill()
+    try:
+
+        def codes() -> set[str]:
+            return {gateway.get("/fragile/a", pair).json()["code"] for _ in range(8)}
+
+        assert codes() <= {"not_connected", "upstream_failed", "upstream_open"}
+        eventually("both workers have opened it", lambda: codes() == {"upstream_open"}, within_s=10)
+        refused = gateway.get("/fragile/a", pair)
+        assert refused.status_code == 503
+    finally:
+        left.start()
+    eventually("it closes again", lambda: [gateway.get("/fragile/a", pair).status_code for _ in range(6)] == [200] * 6, within_s=10)
+
+
+@pytest.mark.req("0.29")
+def test_answers_are_kept_and_outlive_their_upstream(gateway: Gateway, pair: Login, servers: tuple[Upstream, Upstream]) -> None:
+    left, _ = servers
+    answers = [gateway.get("/kept/cached", pair) for _ in range(10)]
+    verdicts = Counter(each.headers["X-Cache"] for each in answers)
+    assert set(verdicts) <= {"hit", "miss"}
+    assert 1 <= verdicts["miss"] <= 2, "each worker asks once"
+    assert left.by_path["/kept/cached"] == verdicts["miss"]
+    other = gateway.app("kept")
+    assert gateway.get("/kept/cached", other).headers["X-Cache"] == "miss", "each app has its own copy"
+    left.kill()
+    try:
+
+        def stale() -> bool:
+            found = [gateway.get("/kept/cached", pair) for _ in range(4)]
+            assert {each.status_code for each in found} == {200}
+            return {each.headers["X-Cache"] for each in found} == {"stale"}
+
+        eventually("three seconds later it is stale, and better than nothing", stale, within_s=8)
+        assert gateway.get("/kept/never-asked", pair).status_code in (502, 503)
+    finally:
+        left.start()
