@@ -25,6 +25,7 @@ from core.errors import Unavailable
 ROOT = Path(__file__).resolve().parent.parent
 _UP_S = 90.0
 _SHOWN_CHARACTERS = 300
+_SCOPES = ("customers:read", "customers:write", "member-points:read", "marketing-api:call")
 
 
 class Story:
@@ -100,7 +101,7 @@ def tell(*, to_stderr: bool = False) -> list[str]:
 
 def tell_to(story: "Story") -> list[str]:
     """All chapters, on the node the story talks to, which must serve the sample."""
-    for chapter in (_sources, _register, _query, _write, _live, _limits, _quarantine):
+    for chapter in (_sources, _register, _query, _write, _live, _route, _limits, _quarantine):
         chapter(story)
     return story.titles
 
@@ -123,7 +124,7 @@ def _sources(story: Story) -> None:
 
 def _register(story: Story) -> None:
     story.chapter("An app registers and gets its AppKey, AppSecret and a token", "应用注册与令牌")
-    app = {"title": "演示应用", "plan": "partner", "scopes": ["customers:read", "customers:write", "member-points:read"]}
+    app = {"title": "演示应用", "plan": "partner", "scopes": [*_SCOPES]}
     story.operate("PUT", "/apps/demo-app", app)
     issued = story.operate("POST", "/apps/demo-app/credentials")
     story.say(f"AppKey {issued['key']}, AppSecret {issued['secret'][:6]}… (shown once)")
@@ -167,6 +168,17 @@ def _live(story: Story) -> None:
     story.call("GET", "/v1/member-points/M00000001")
     story.call("GET", "/v1/member-points/M00000001")
     story.call("GET", "/v1/member-points/M99999999")
+
+
+def _route(story: Story) -> None:
+    story.chapter("An HTTP API of a foreign system is passed through, with the gateway in front", "直通路由：营销平台接口")
+    for _ in range(2):
+        answer = story.call("GET", "/marketing/campaigns", params={"size": "1"})
+        if not answer.is_success:
+            raise Unavailable("the route does not lead to the marketing system")
+    if "Age" not in answer.headers:
+        raise Unavailable("the second answer did not come from the gateway's cache")
+    story.say(f"the second came from the gateway's cache, {answer.headers['Age']} s old")
 
 
 def _limits(story: Story) -> None:

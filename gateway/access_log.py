@@ -181,7 +181,7 @@ class _JsonLines:
         path = _quote((target if query < 0 else target[:query]).decode("latin-1"))
         cached = attributes.get("cache", "") if attributes is not None else ""
         return (
-            f'{{"time":"{date}","id":{_quote(request.request_id)},"trace":"{request.trace[3:35].decode("ascii")}",'
+            f'{{"time":"{date}","id":{_quote(request.request_id)},"trace":{_quote(request.trace[3:35].decode("latin-1"))},'
             f'{self._known.get(key) or self._learnt(key)},"path":{path},"in":{request.received_bytes},"out":{request.sent_bytes},'
             f'"us":{int((request.ended - request.started) * 1e6)},"upstream_us":{int(request.upstream_s * 1e6)},'
             f'"cache":"{cached}"}}\n'

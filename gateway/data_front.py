@@ -177,6 +177,12 @@ class _Item(msgspec.Struct):
 
 
 async def _record(request: Request) -> Record:
+    coding = request.headers.get("content-encoding", "identity")
+    if coding.strip().lower() != "identity":
+        request.tell("Accept-Encoding", "identity")  # RFC 9110 §12.5.3
+        raise InvalidInput(
+            f"a body in the content coding {coding[:80]!r} is not unpacked: send it plain", code="unsupported_media_type"
+        )
     if not request.headers.get("content-type", "").startswith("application/json"):
         raise InvalidInput("the body must be JSON: send Content-Type: application/json")
     try:

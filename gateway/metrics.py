@@ -27,7 +27,6 @@ _SHOWN = tuple(EDGES_S.index(edge) for edge in (0.001, 0.002, 0.005, 0.01, 0.02,
 _log = structlog.get_logger("gateway.metrics")
 
 COUNTERS = {
-    "upstream_requests": ("upstream", "Requests sent to the upstream, tries again included"),
     "upstream_failures": ("upstream", "Requests that the upstream failed"),
     "upstream_retries": ("upstream", "Requests that were tried again"),
     "dropped": ("what", "Access log lines, usage and spans that were dropped because a buffer was full"),
@@ -36,7 +35,6 @@ COUNTERS = {
 GAUGES = {
     "connections": "Open connections of clients",
     "in_flight": "Requests under way",
-    "upstream_connections": "Open connections to upstreams",
     "cache_bytes": "Bytes that the response cache holds",
     "cache_entries": "Entries of the response cache",
     "tunnels": "Open tunnels (WebSocket)",

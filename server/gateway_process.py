@@ -128,6 +128,8 @@ async def main(child: Child) -> None:
     _end_revoked(engine, sessions)
     observation.recorder.gauges.update(
         connections=lambda: len(engine.connections),
+        in_flight=lambda: sum(each.exchange is not None for each in engine.connections),
+        tunnels=lambda: sum(each.tunnelled is not None for each in engine.connections),
         cache_bytes=lambda: worker.lasting.responses.bytes,
         cache_entries=lambda: len(worker.lasting.responses),
     )

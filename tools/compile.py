@@ -62,6 +62,7 @@ def build() -> bool:
         FOLDER.mkdir(parents=True, exist_ok=True)
         (FOLDER / "fingerprint").unlink(missing_ok=True)  # first: from here on the sources are used
         _remove_stale()
+        print_of_all = fingerprint()
         threads = ThreadPoolExecutor(max_workers=2)
         try:
             list(threads.map(lambda name: _compile(name, command), MODULES))
@@ -70,7 +71,7 @@ def build() -> bool:
         (FOLDER / "made-by").write_text(f"Cython {_cython()}, {_compiler_name(command[0])}", encoding="ascii")
         (FOLDER / "recipe").write_text(_recipe(), encoding="ascii")
         # Last and at once: what is half made is never used.
-        (FOLDER / "fingerprint.new").write_text(fingerprint(), encoding="ascii")
+        (FOLDER / "fingerprint.new").write_text(print_of_all, encoding="ascii")
         (FOLDER / "fingerprint.new").replace(FOLDER / "fingerprint")
     return True
 
@@ -105,13 +106,14 @@ def _made_from(name: str) -> str:
 def _compile(name: str, command: list[str]) -> None:
     if _is_made(name):
         return
+    made_from = _made_from(name)  # before: a source that changes meanwhile must not pass for what was compiled
     target = _object(name)
     target.parent.mkdir(parents=True, exist_ok=True)
     source = (FOLDER / name).with_suffix(".c")
     _run([sys.executable, "-m", "cython", *_CYTHON, name, "-o", str(source)], name)
     _run([*command, str(source), "-o", str(target)], name)
     source.unlink()
-    _stamp(name).write_text(_made_from(name), encoding="ascii")
+    _stamp(name).write_text(made_from, encoding="ascii")
 
 
 def _run(command: list[str], name: str) -> None:

@@ -69,6 +69,8 @@ class Exchange:
                 raise InvalidInput(f"the body is larger than {self.max_body} bytes", code="payload_too_large")
         except PlatformError as error:
             self.fail(error)
+        except Exception as error:  # noqa: BLE001  # the listener: one of the three places
+            self.crash(error)
         else:
             self.walk()
 
@@ -163,7 +165,6 @@ class Exchange:
         """The whole body, decoded."""
         self.has_body_left = False
         self.request.content = body
-        self.inbound.deadline = self.request.deadline
         if self.body_future is None:
             self.walk()
         elif not self.body_future.done():
@@ -376,14 +377,12 @@ class Exchange:
 
     def timed_out(self, at: float) -> None:
         """The connection's deadline has passed."""
-        if self.is_answered:
+        if self.passage is not None:
+            self.passage.timed_out()
+        elif self.is_answered:
             self.request.error_code = "reader_too_slow"
-            if self.passage is not None:
-                self.passage.drop("abandoned")
             self.end()
             self.inbound.transport.abort()
-        elif self.passage is not None:
-            self.passage.timed_out()
         else:
             self.fail(DeadlineExceeded(f"no answer within {at - self.request.started:.0f} s"))
 

@@ -1,5 +1,6 @@
 """What a pass-through route does with a request: which upstream, and the head that is sent there. One a route and snapshot."""
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -82,6 +83,8 @@ class Forward:
             parts += [b"Authorization: ", request.authorization, b"\r\n"]
         if request.api_key and (identity is None or identity.means != "key"):
             parts += [b"X-Api-Key: ", request.api_key, b"\r\n"]
+        # How long we go on waiting: an upstream need not work for longer.
+        parts.append(b"X-Zhiyun-Timeout-Ms: %d\r\n" % max(int((request.deadline - time.monotonic()) * 1000), 0))
         if identity is not None:
             parts += [b"X-Zhiyun-App: ", identity.app.encode(), b"\r\n"]
             if identity.user:

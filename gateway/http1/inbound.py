@@ -232,8 +232,8 @@ class Inbound:
         if exchange is None:
             self._discarded_piece(len(data), is_last=is_last)
             return
-        self.deadline = exchange.request.deadline if is_last else time.monotonic() + self.engine.patience.body_s
         request = exchange.request
+        self._extend(exchange, is_last=is_last)
         request.received_bytes += len(payload)
         if request.received_bytes > exchange.max_body:
             exchange.fail(InvalidInput(f"the body is larger than {exchange.max_body} bytes", code="payload_too_large"))
@@ -247,6 +247,15 @@ class Inbound:
                 exchange.has_body_left = False
             assert exchange.passage is not None
             exchange.passage.body_piece(payload, is_last)
+
+    def _extend(self, exchange: Exchange, *, is_last: bool) -> None:
+        """The client has time for the next piece. With the last one it has used up its own: what is behind gets the pipe's."""
+        at = time.monotonic()
+        if is_last:
+            request = exchange.request
+            self.deadline = request.deadline = max(request.deadline, at + exchange.pipe.timeout_s)
+        else:
+            self.deadline = at + self.engine.patience.body_s
 
     def _framed(self, data: bytes) -> tuple[int, bytes]:
         """Where in `data` the body ends (-1: not there) and its payload. To pass chunks on, their bytes count as the payload."""

@@ -81,7 +81,13 @@ class Passage:
         request = self.request
         self.outbound = outbound
         outbound.begin(self, request.verb)
-        head = self.proxy.head(request, self.endpoint, self.upstream, self.inbound.forwarded)
+        forwarded = self.inbound.forwarded
+        if self.inbound.is_trusted:  # whom the proxy in front speaks for, not that proxy
+            forwarded = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Request-Id: " % (
+                request.remote.encode("ascii", "replace"),
+                request.scheme.encode("ascii", "replace"),
+            )
+        head = self.proxy.head(request, self.endpoint, self.upstream, forwarded)
         body = request.content if request.content is not None else self.kept
         if body is not None:
             outbound.transport.write(head + body)
@@ -152,8 +158,15 @@ class Passage:
         owner.fail(Unavailable(f"the system behind route {owner.pipe.name} failed: {detail}", code=code))
 
     def timed_out(self) -> None:
-        """No answer came in time."""
+        """No answer came in time, or no more of it. Whether the upstream is to blame: not where the client reads too slowly."""
         owner = self.owner
+        if owner.is_answered:
+            is_reader = owner.drained is not None
+            self.request.error_code = "reader_too_slow" if is_reader else "upstream_timeout"
+            self.drop("abandoned" if is_reader else "failed")
+            owner.end()
+            self.inbound.transport.abort()
+            return
         self.drop("failed")
         text = f"route {owner.pipe.name} gave no answer within {owner.pipe.timeout_s:g} s"
         owner.fail(DeadlineExceeded(text, code="upstream_timeout"))

@@ -10,6 +10,7 @@ from tests.cli.conftest import CommandLine
 pytestmark = pytest.mark.slow  # each step is a process of its own
 
 
+@pytest.mark.req("0.37")
 async def test_sessions_are_listed_and_end(zhiyun: CommandLine) -> None:
     assert zhiyun.platform
     assert "no token is in use" in (await zhiyun.ok("session", "list")).out

@@ -77,6 +77,11 @@ def test_every_code_of_the_source_is_on_the_page() -> None:
     assert set(general()) - set(documented()) == set()
 
 
+def test_no_code_has_two_rows() -> None:
+    rows = [row["code"] for row in map(_ROW.match, PAGE.read_text(encoding="utf-8").splitlines()) if row]
+    assert sorted(rows) == sorted(set(rows))
+
+
 def test_the_page_has_no_code_that_nothing_raises() -> None:
     assert set(documented()) - {each.code for each in raised()} - set(general()) == set()
 

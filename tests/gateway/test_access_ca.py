@@ -59,6 +59,7 @@ def changed(
     )
 
 
+@pytest.mark.req("0.36")
 def test_the_example_of_the_origin_s_documentation() -> None:
     request = request_from(
         b"POST /http2test/test?param1=test HTTP/1.1\r\nhost:api.aliyun.com\r\naccept:application/json; charset=utf-8\r\n"

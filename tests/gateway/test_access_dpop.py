@@ -294,6 +294,7 @@ class TestFuzz:
         assert code_of(request, TOKEN) == "dpop_invalid"
 
 
+@pytest.mark.req("0.38")
 class TestATokenBoundToAKey:
     """The whole of RFC 9449 §7: the platform's own token, its bearer means, and proofs."""
 

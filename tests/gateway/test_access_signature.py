@@ -80,6 +80,7 @@ def changed(request: Request, **fields: str | None) -> Request:
     return made
 
 
+@pytest.mark.req("0.36")
 class TestAnAppSignsWithItsSecret:
     def test_a_request_without_a_body(self) -> None:
         assert identified(signed_request()) == SHOP
@@ -330,6 +331,7 @@ SIGN = {
 ALGORITHM_OF = {"ed": "ed25519", "ec": "ecdsa-p256-sha256", "pss": "rsa-pss-sha512", "v15": "rsa-v1_5-sha256"}
 
 
+@pytest.mark.req("0.38")
 class TestADeviceSignsWithItsKey:
     @pytest.mark.parametrize("name", ALGORITHM_OF)
     @pytest.mark.parametrize("algorithm", SIGN)

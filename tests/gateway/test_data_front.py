@@ -1,6 +1,7 @@
 """The JSON front: reading, paging, conditions, writing, and everything a caller can get wrong."""
 
 import asyncio
+import gzip
 from typing import Any
 from urllib.parse import quote
 
@@ -171,6 +172,17 @@ async def test_a_body_that_can_not_be_written_is_400(desk: Desk, kind: str, body
     headers = {"Idempotency-Key": "b-1", "Content-Type": kind}
     assert (await _refused(desk, "PATCH", "/v1/customers/K1", headers=headers, body=body))[0] == 400
     assert desk.ledger.rows[("K1",)]["name"] == "客户1"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "identity, gzip", "x-nonsense"])
+async def test_a_packed_body_is_not_taken_and_the_answer_says_what_is(desk: Desk, coding: str) -> None:
+    headers = {"Idempotency-Key": "z-1", "Content-Type": "application/json", "Content-Encoding": coding}
+    response = await desk.ask("PATCH", "/v1/customers/K1", headers=headers, body=gzip.compress(b'{"name": "packed"}'))
+    assert (response.status, json_of(response)["code"]) == (415, "unsupported_media_type")
+    assert header(response, "Accept-Encoding") == "identity"
+    assert desk.ledger.rows[("K1",)]["name"] == "客户1"
+    plain = await desk.ask("PATCH", "/v1/customers/K1", headers={**headers, "Content-Encoding": "Identity"}, body={"name": "plain"})
+    assert (plain.status, json_of(plain)["name"]) == (200, "plain")
 
 
 @pytest.mark.parametrize("key", [None, "", ["K9"], {"a": 1}, True, 1.5])

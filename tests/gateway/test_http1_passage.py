@@ -441,6 +441,9 @@ async def test_a_trusted_proxy_says_who_is_calling() -> None:
         await rig.exchange(closing(head))
         request = rig.ended[0]
         assert (request.remote, request.scheme, request.request_id) == ("5.5.5.5", "https", "abc")
+        assert b"X-Forwarded-For: 5.5.5.5\r\nX-Forwarded-Proto: https\r\nX-Request-Id: abc\r\n" in up.seen[0][0]
+        await rig.exchange(closing(b"GET / HTTP/1.1\r\nX-Forwarded-For: 5.5.5.5, junk"))
+        assert rig.ended[1].remote == "127.0.0.1", "what is no address is nobody's"
 
 
 async def test_a_drain_loses_no_request_under_way(rig: Rig) -> None:
@@ -462,3 +465,42 @@ async def test_a_drain_loses_no_request_under_way(rig: Rig) -> None:
     answers = await asyncio.gather(*asked)
     await draining
     assert all(answer.endswith(b"ok") for answer in answers)
+
+
+async def test_a_slow_upload_is_not_the_upstreams_fault(rig: Rig, upstream: Upstream) -> None:
+    upstream.answers[b"/echo"] = b"ECHO"
+    rig.route("echo", limits={"timeout_s": 0.4})
+    reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+    writer.write(closing(b"POST /echo HTTP/1.1\r\nContent-Length: 8"))
+    for _ in range(8):
+        await asyncio.sleep(0.15)
+        writer.write(b"x")
+    assert (await reader.read()).endswith(b"xxxxxxxx")
+    (endpoint,) = rig.upstreams.get("up").endpoints
+    assert endpoint.failures == 0
+    writer.close()
+
+
+async def test_an_upstream_that_stalls_within_its_answer_is_to_blame(rig: Rig) -> None:
+    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")
+        await reader.read()
+        writer.close()
+
+    await rig.upstream(stall)
+    rig.route("*")
+    _, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await until(lambda: bool(rig.ended), within_s=10)
+    assert rig.ended[0].error_code == "upstream_timeout"
+    assert rig.upstreams.get("up").endpoints[0].failures == 1
+    writer.close()
+
+
+async def test_the_upstream_is_told_how_long_anybody_waits(rig: Rig, upstream: Upstream) -> None:
+    rig.route("*", limits={"timeout_s": 2.0})
+    await rig.exchange(closing(b"GET / HTTP/1.1\r\nX-Zhiyun-Timeout-Ms: 999999"))
+    found = re.findall(rb"X-Zhiyun-Timeout-Ms: (\d+)\r\n", upstream.seen[0][0])
+    assert len(found) == 1
+    assert 0 < int(found[0]) <= 2000

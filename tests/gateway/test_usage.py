@@ -56,6 +56,7 @@ async def rows_of(store: SqlUsage, app: str = "shop") -> list[UsageRow]:
     return await store.read(app, since_ms=0, until_ms=1 << 50)
 
 
+@pytest.mark.req("0.40")
 async def test_what_was_counted_is_in_the_database_after_a_flush(store: Shaky) -> None:
     recorder, meter = metered(store)
     for request in (ended(), ended(status=429, code="rate_limited"), ended(status=502), ended(app=None), ended(app="desk")):

@@ -40,6 +40,7 @@ def revocation(made: AppSession, *, lives_ms: int = 3_600_000) -> Revocation:
     return Revocation("session", made.id, made.id, epoch_ms() + lives_ms, epoch_ms(), "li")
 
 
+@pytest.mark.req("0.37")
 async def test_sessions_are_listed_newest_first_by_app_and_device_in_pages(sessions: SqlAppSessions) -> None:
     assert await sessions.list() == []
     base = epoch_ms() - 10_000

@@ -87,6 +87,22 @@ def points_are_live(node: Node) -> None:
         assert (unknown.status_code, unknown.headers["Content-Type"]) == (404, "application/problem+json")
 
 
+def a_route_passes_through_to_the_marketing_system(node: Node) -> None:
+    """Its API with its own key, which the app never sees; a repeat comes from the gateway's cache."""
+    with node.app() as app:
+        ((campaigns,),) = at_source(node, "marketing", "SELECT count(*) FROM campaign")
+        target = f"/marketing/campaigns?size=2&page={1 + uuid4().int % 2**30}"
+        first, second = app.get(target), app.get(target)
+        assert first.status_code == 200, first.text
+        assert (first.json()["total"], first.json()["size"]) == (campaigns, 2)
+        assert first.json() == second.json()
+        assert second.headers["Age"].isdigit(), second.headers
+        assert "marketing-api" in first.headers["RateLimit-Policy"]
+        assert app.get("/marketing/nothing").json()["error"]["code"] == "http_404", "the system's own words"
+        assert app.put("/marketing/campaigns").json()["code"] == "method_not_allowed"
+    assert httpx.get(f"http://{node.settings.http}/marketing/campaigns").json()["code"] == "token_missing"
+
+
 def what_is_not_there_is_a_problem(node: Node) -> None:
     with node.app() as app:
         answer = app.get("/v1/customers/K9999999", headers={"Accept-Language": "zh-CN"})

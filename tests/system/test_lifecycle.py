@@ -33,6 +33,13 @@ def test_a_killed_gateway_worker_comes_back(own_node: Node) -> None:
     assert "gateway ended (status -9); started again" in own_node.output()
 
 
+def test_who_comes_while_the_only_worker_is_dead_waits_and_is_answered(own_node: Node) -> None:
+    os.kill(own_node.process("server.gateway_process"), signal.SIGKILL)
+    with httpx.Client(base_url=f"http://{own_node.settings.http}", timeout=httpx.Timeout(20, connect=2)) as client:
+        assert client.get("/healthz").status_code == 200, "neither refused nor reset"
+    assert "started again" in own_node.output()
+
+
 def test_a_killed_back_office_comes_back_while_the_gateway_serves_on(own_node: Node) -> None:
     office = own_node.process("server.back_office")
     with own_node.app() as app:

@@ -65,6 +65,10 @@ def test_member_points_are_a_live_call_wrapped(node: Node) -> None:
     story.points_are_live(node)
 
 
+def test_a_system_that_speaks_http_is_passed_through(node: Node) -> None:
+    story.a_route_passes_through_to_the_marketing_system(node)
+
+
 def test_what_is_not_there_is_a_problem(node: Node) -> None:
     story.what_is_not_there_is_a_problem(node)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from core.compiled import MODULES
 from tools.compile import build
 from tools.source_tree import ROOT
 
@@ -16,9 +17,12 @@ _PURE = "make install: hot path: pure Python"
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """As much of the repository as is compiled."""
-    shutil.copytree(ROOT / "gateway" / "http1", tmp_path / "gateway" / "http1", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("gateway/__init__.py", "tools/compile.py"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    wire = Path("gateway/http1")
+    shutil.copytree(ROOT / wire, tmp_path / wire, ignore=shutil.ignore_patterns("__pycache__"))
+    folders = {(ROOT / name).parent for name in MODULES if Path(name).parent != wire}
+    types = [path.relative_to(ROOT) for folder in folders for path in (*folder.glob("*.pxd"), folder / "__init__.py")]
+    for name in ("core/__init__.py", "core/compiled.py", "tools/compile.py", *MODULES, *types):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         shutil.copy2(ROOT / name, tmp_path / name)
     return tmp_path
 
@@ -50,7 +54,7 @@ def test_what_does_not_compile_is_named_and_nothing_of_it_is_used(checkout: Path
     with (checkout / "gateway" / "http1" / "_scanner.pyx").open("a") as source:
         source.write("\ncdef int broken(:\n")
     finished = compiled(checkout)
-    assert (finished.returncode, finished.stdout) == (0, f"{_PURE} (_scanner.pyx did not compile)\n")
+    assert (finished.returncode, finished.stdout) == (0, f"{_PURE} (gateway/http1/_scanner.pyx did not compile)\n")
     assert "_scanner.pyx" in finished.stderr
     assert build_in_use(checkout) == "pure Python"
 
