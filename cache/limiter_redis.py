@@ -20,7 +20,7 @@ WhenDown = Literal["local", "refuse"]
 PREFIX = b"{zhiyun:limits}:"  # the hash tag keeps all keys of a script call in one slot of a cluster
 _PER_CALL = 64  # requests; Redis answers nobody else meanwhile
 _MAX_GATHERED = 4096
-_MAX_ENCODED = 10_000
+_MAX_ENCODED = 20_000
 _RENEW_S = 20.0  # a third of the script's lease
 _KINDS = {"rate": b"r", "day": b"d", "month": b"m", "concurrent": b"c"}
 _LOAD = packed(b"SCRIPT", b"LOAD", DECIDE.encode())
@@ -55,7 +55,7 @@ class RedisLimiter:
         self._when_down = when_down
         self._prefix = prefix
         self._gathered: list[_Asked] = []
-        self._encoded: dict[str, tuple[Bound, bytes, bytes]] = {}  # of single charges: the plans of apps, mostly
+        self._encoded: dict[str, tuple[Bound, bytes, bytes]] = {}
         self._leases: dict[str, tuple[str, ...]] = {}  # of the requests under way
         self._renewal: asyncio.TimerHandle | None = None
         self._node = os.urandom(6).hex()
@@ -76,28 +76,27 @@ class RedisLimiter:
             return self._without_redis(charges, self._link.cause)
         if len(self._gathered) >= _MAX_GATHERED:
             return self._without_redis(charges, "slower than what is asked of it")
-        if len(charges) == 1:
-            key, bound = charges[0]
-            known = self._encoded.get(key)
-            if known is not None and known[0] is bound:
-                return self._gather(charges, known[1], known[2], "")
-        keys, arguments, lease = self._encode(charges)
-        return self._gather(charges, keys, arguments, lease)
-
-    def _encode(self, charges: Sequence[Charge]) -> tuple[bytes, bytes, str]:
-        keys, arguments, lease = b"", bulk(b"%d" % len(charges)), ""
+        keys, arguments, lease = b"", _count(len(charges)), ""
         for key, bound in charges:
-            keys += bulk(self._prefix + key.encode("utf-8", "replace"))
-            parameter = repr(bound.interval_s * 1e6).encode()
+            known = self._encoded.get(key)
+            if known is None or known[0] is not bound:
+                known = self._encode(key, bound)
+            keys += known[1]
+            arguments += known[2]
             if bound.kind == "concurrent":
                 lease = lease or f"{self._node}:{next(self._numbers)}"
-                parameter = lease.encode()
-            arguments += bulk(_KINDS[bound.kind]) + bulk(b"%d" % bound.count) + bulk(parameter)
-        if len(charges) == 1 and not lease:
-            if len(self._encoded) >= _MAX_ENCODED:
-                self._encoded.clear()
-            self._encoded[charges[0][0]] = (charges[0][1], keys, arguments)
-        return keys, arguments, lease
+                arguments += bulk(lease.encode())
+        return self._gather(charges, keys, arguments, lease)
+
+    def _encode(self, key: str, bound: Bound) -> tuple[Bound, bytes, bytes]:
+        """As RESP, remembered; without the lease, which is new each time."""
+        arguments = bulk(_KINDS[bound.kind]) + bulk(b"%d" % bound.count)
+        if bound.kind != "concurrent":
+            arguments += bulk(repr(bound.interval_s * 1e6).encode())
+        if len(self._encoded) >= _MAX_ENCODED:
+            self._encoded.clear()
+        made = self._encoded[key] = (bound, bulk(self._prefix + key.encode("utf-8", "replace")), arguments)
+        return made
 
     def _gather(self, charges: Sequence[Charge], keys: bytes, arguments: bytes, lease: str) -> _Asked:
         """Sent when all that the event loop has in hand now has been looked at."""
@@ -194,6 +193,13 @@ class RedisLimiter:
 
 
 _NO_BOUND = Bound("concurrent", 0)
+
+
+_COUNTS = [bulk(b"%d" % number) for number in range(10)]
+
+
+def _count(number: int) -> bytes:
+    return _COUNTS[number] if number < 10 else bulk(b"%d" % number)
 
 
 def _ignored(reply: Any) -> None:

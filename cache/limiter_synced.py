@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from cache.gcra import ROUNDING
 from cache.limit_scripts import SYNC, digest
 from cache.limiter_redis import PREFIX, WhenDown
 from cache.periods import Periods
@@ -80,7 +81,20 @@ class SyncedLimiter:
                     f"limits can't be counted now: {self._link.where}: {self._link.cause}", code="limiter_unavailable"
                 )
             nodes = 1
-        now, wall = time.monotonic(), time.time()
+        now = time.monotonic()
+        if len(charges) == 1:
+            key, bound = charges[0]
+            share = self._shares.get(key)
+            if share is not None and share.bound is bound and bound.interval_s:
+                ahead = share.spend(now, nodes)
+                if ahead >= 0:
+                    self._touched.add(key)
+                    return Answer(-1, 0.0, ((int((bound.tolerance_s - ahead) / bound.interval_s + ROUNDING), ahead),))
+        return self._decide(charges, now, nodes)
+
+    def _decide(self, charges: Sequence[Charge], now: float, nodes: int) -> Answer:
+        """All are looked at before any is charged."""
+        wall = time.time()
         self._periods.at(wall)
         refused, retry_s = -1, 0.0
         shares: list[Share] = []

@@ -42,6 +42,25 @@ class Share:
             free = max(0, bound.count - self._base - mine)
         return free, min(free, max(1, (free + max(0, mine)) // nodes) - mine)
 
+    def spend(self, now: float, nodes: int) -> float:
+        """`places` and `charge` at once, for a rate: the seconds until its bucket is full again, or -1 where it gives away none."""
+        bound = self.bound
+        ahead = self._arrival - now
+        if ahead < 0:
+            ahead = 0.0
+        free = int((bound.tolerance_s - ahead) / bound.interval_s + ROUNDING)
+        if free < 1:
+            return -1.0
+        if nodes > 1:
+            mine = self.own + self.sent
+            if mine and (free + mine) // nodes <= mine:
+                return -1.0
+        self.own += 1
+        self.used_at = now
+        ahead += bound.interval_s
+        self._arrival = now + ahead
+        return ahead
+
     def charge(self, now: float) -> None:
         self.own += 1
         self.used_at = now

@@ -177,11 +177,12 @@ class _JsonLines:
             request.error_code,
         )
         path = _quote(shown_target(target) if b"?" in target else target.decode("latin-1"))
-        more = _PLAIN if attributes is None else _more(attributes)
+        cached = attributes.get("cache", "") if attributes is not None else ""
         return (
             f'{{"time":"{date}","id":{_quote(request.request_id)},"trace":{_quote(request.trace[3:35].decode("latin-1"))},'
             f'{self._known.get(key) or self._learnt(key)},"path":{path},"in":{request.received_bytes},"out":{request.sent_bytes},'
-            f'"us":{int((request.ended - request.started) * 1e6)},{more}}}\n'
+            f'"us":{int((request.ended - request.started) * 1e6)},"upstream_us":{int(request.upstream_s * 1e6)},'
+            f'"cache":"{cached}"}}\n'
         )
 
     def _learnt(self, key: tuple[Any, ...]) -> str:
@@ -192,13 +193,6 @@ class _JsonLines:
         text = ",".join(f'"{name}":{_text(value)}' for name, value in fields.items())
         self._known[key] = text = f'{text},"status":{status},"error":{_text(code)}'
         return text
-
-
-_PLAIN = '"upstream_us":0,"cache":""'
-
-
-def _more(attributes: dict[str, Any]) -> str:
-    return f'"upstream_us":{int(attributes.get("upstream_s", 0) * 1e6)},"cache":"{attributes.get("cache", "")}"'
 
 
 def _text(text: str) -> str:

@@ -28,12 +28,3 @@ class Means(Protocol):
     def identify(self, request: Request) -> Identity | Awaitable[Identity]:
         """Who it is. Raises Unauthenticated with a code that says what is wrong, and never tells which secret was nearly right."""
         ...
-
-
-class Replays(Protocol):
-    """Remembers what must not come twice: nonces, proof ids."""
-
-    def is_new(self, key: str, ttl_s: float) -> bool | Awaitable[bool]:
-        """True the first time a key is given within `ttl_s`. In one process at once; over all nodes with Redis. Raises Limited when
-        so much is remembered that it would have to forget too early."""
-        ...

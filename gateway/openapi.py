@@ -18,8 +18,9 @@ _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _UNCHECKED_HEADERS = frozenset({"accept", "content-type", "authorization"})  # OpenAPI 3.1.0 §4.8.12.2: such definitions are ignored
 _STYLES = {"path": "simple", "query": "form", "header": "simple"}
 _MAX_STEPS = 16
+_MAX_DIGITS = 40  # no number of a parameter is longer
 _VARIABLE = re.compile(r"\{([^{}/]+)\}")
-_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 
 Place = Literal["path", "query", "header"]
 
@@ -267,7 +268,7 @@ class _Reader:
 def typed(text: str, kinds: frozenset[str]) -> Any:
     """A parameter's text as the type that its schema names; the text itself where it is none of them, which the schema then
     refuses."""
-    if kinds & {"integer", "number"} and _NUMBER.fullmatch(text):
+    if kinds & {"integer", "number"} and len(text) <= _MAX_DIGITS and _NUMBER.fullmatch(text):
         return decoded(text.encode())
     if "boolean" in kinds and text in ("true", "false"):
         return text == "true"

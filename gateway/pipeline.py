@@ -1,96 +1,210 @@
 """Every pipe of a snapshot: which path runs through which stages to which service or upstream. Composed once when it is loaded."""
 
-import time
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
-from config.model import Platform
-from config.upstreams import Match, Route
+from config.model import Platform, Service
+from config.policies import Policies
+from config.upstreams import Match, Route, Split
 from core.cache import Limiter
-from core.errors import Unavailable
+from core.errors import PlatformError, Unavailable
 from core.schema import Dataset
 from core.service import DataService
+from core.stores import Usage
+from gateway.access.assembly import AccessParts, Authentication
 from gateway.data_front import DataFront
-from gateway.http1.shadow import ShadowCopies
-from gateway.pipe import Pipe
-from gateway.router import Router
-from gateway.stage import Handler, Request, Response, Stage
-from gateway.stages.authenticate import Authenticate
-from gateway.stages.authorise import Admission, Authorise
-from gateway.stages.limit import Limit
-from gateway.token_endpoint import TokenEndpoint
-from gateway.tokens import Tokens
+from gateway.http1.fetch import Fetch
 from gateway.http1.forward import Forward
+from gateway.http1.shadow import ShadowCopies
+from gateway.kept import Kept
+from gateway.oauth.client import MAX_FORM_BYTES
+from gateway.oauth.endpoints import oauth_endpoints
+from gateway.pipe import Pipe
+from gateway.response_cache import ResponseStore
+from gateway.router import Router
+from gateway.sessions import SessionParts
+from gateway.shaping import route_fields, route_shaping, service_fields, service_shaping
+from gateway.stage import Handler, Request, Response, Stage
+from gateway.stages.authorise import Admission, Authorise
+from gateway.stages.cache import Cache
+from gateway.stages.fields import Operation
+from gateway.stages.identify import Identify
+from gateway.stages.limit import limit_stage
+from gateway.tokens import Tokens
 from gateway.upstream.shadow import Shadowing
 from gateway.upstream.upstream import Upstreams
+from gateway.usage import UsageEndpoint
+from gateway.views import views_of
 from registry.snapshot import Snapshot
 
-
-class Limiters(Protocol):
-    """The limiter that counts for all nodes, and the one of this node for when it can't be asked."""
-
-    @property
-    def shared(self) -> Limiter: ...
-
-    @property
-    def local(self) -> Limiter: ...
-
-
 Entry = tuple[Match, Pipe]
+MAX_RECORD_BYTES = 1 << 20
+_CHECKED = frozenset(("identify", "authorise"))
 
 
-def compose(snapshot: Snapshot, services: Mapping[str, DataService], limiters: Limiters, upstreams: Upstreams) -> Router:
-    """Every route of the snapshot, each with its pipe identify → authenticate → authorise → limit → service."""
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """What a worker keeps from one snapshot to the next. `limiter` counts as the node is set to, `local` in this process alone."""
+
+    limiter: Limiter
+    local: Limiter
+    access: AccessParts
+    sessions: SessionParts
+    usage: Usage
+    spawn: Callable[..., Any]
+    upstreams: Upstreams = field(default_factory=Upstreams)
+    responses: ResponseStore = field(default_factory=ResponseStore)
+
+
+class Shared:
+    """The stages of one snapshot that many pipes share. They serve the next one too where nothing they are made of has changed."""
+
+    def __init__(self, snapshot: Snapshot, lasting: Lasting) -> None:
+        platform = snapshot.platform
+        self.basis = _basis(snapshot)
+        self.admission = Admission(platform)
+        self.tokens = Tokens(snapshot, issuer=lasting.sessions.public_url)
+        self.authentication = Authentication(snapshot, self.tokens, lasting.access)
+        identify = Identify(platform.lists)
+        self.first: tuple[Stage, ...] = (identify,) if identify.is_needed else ()
+        self.views = views_of(platform)
+        self.plan = limit_stage(platform, "", (), lasting.limiter)
+
+
+def _basis(snapshot: Snapshot) -> tuple[object, ...]:
     platform = snapshot.platform
-    tokens, admission = Tokens(snapshot), Admission(platform)
-    authenticate = Authenticate(tokens.verify, time.time)
-    plans = {name: (app.plan, platform.plans[app.plan]) for name, app in platform.apps.items()}
-    limit = Limit(plans, limiters.shared, limiters.local)
-    token = TokenEndpoint(snapshot, tokens, admission, limiters.local)
-    entries = [_entry("POST", "/oauth2/token", Pipe("oauth2-token", (), kind="platform", handler=token))]
-    for name, service in services.items():
-        front = DataFront(service, _dataset(platform, name), platform.services[name])
+    callers = (platform.plans, platform.apps, platform.proxies, platform.devices, platform.issuers, platform.lists)
+    return (*callers, dict(snapshot.credentials), dict(snapshot.verification_keys), snapshot.signing_keys)
 
-        def pipe(handler: Handler, scope: str, name: str = name) -> Pipe:
-            return Pipe(name, (authenticate, Authorise(admission, scope), limit), handler=handler)
 
-        entries += [_entry(method, path, pipe(h, f"{name}:read")) for method, path, h in _reads(name, front)]
-        if platform.services[name].kind == "synchronous":
-            entries += [_entry(method, path, pipe(h, f"{name}:write")) for method, path, h in _writes(name, front)]
-    for name, route in platform.routes.items():
-        if route.enabled:
-            stages = () if route.anonymous else (authenticate, Authorise(admission, f"{name}:call"), limit)
-            entries.append((route.match, _forwarding(name, route, stages, upstreams)))
-    return Router([*entries, _entry("GET", "/healthz", Pipe("healthz", (), kind="platform", handler=_alive))])
+class Composer:
+    """Makes the pipes of one snapshot after another; what did not change is kept, so that a reload of ten thousand routes costs
+    what has changed. One for each worker."""
+
+    def __init__(self, lasting: Lasting) -> None:
+        self._lasting = lasting
+        self._kept: Kept[Pipe] = Kept()
+        self._shared: Shared | None = None
+
+    def compose(self, snapshot: Snapshot, services: Mapping[str, DataService]) -> list[Entry]:
+        """Every pipe of the snapshot with what it matches. In the event loop. Raises ConfigError, naming the route or service, for
+        what can't be made; then the snapshot before stays."""
+        if self._shared is None or self._shared.basis != _basis(snapshot):
+            self._shared = Shared(snapshot, self._lasting)
+        self._kept.turn()
+        pipes = _Pipes(snapshot, self._shared, self._lasting)
+        entries = pipes.own_endpoints()
+        for name, service in services.items():
+            entries += pipes.service(name, service, snapshot.platform.services[name])
+        for name, route in snapshot.platform.routes.items():
+            if route.enabled:
+                parts = (route, self._lasting.upstreams.get(route.upstream), self._shared)
+                entries.append((route.match, self._kept.get(name, parts, partial(pipes.route, name, route))))
+        self._lasting.responses.follow(snapshot.platform)
+        return entries
+
+
+class _Pipes:
+    """Of one snapshot."""
+
+    def __init__(self, snapshot: Snapshot, shared: Shared, lasting: Lasting) -> None:
+        self._snapshot = snapshot
+        self._platform: Platform = snapshot.platform
+        self._shared = shared
+        self._lasting = lasting
+        self._admission = shared.admission
+        self._first = shared.first
+
+    def own_endpoints(self) -> list[Entry]:
+        lasting, access = self._lasting, self._lasting.access
+        oauth = oauth_endpoints(
+            self._snapshot, self._shared.tokens, self._admission, lasting.local, lasting.sessions, proofs=access.proofs,
+            replays=access.replays,
+        )  # fmt: skip
+        entries = [
+            _entry(method, path, Pipe("oauth2", self._first, kind="platform", handler=handler, max_body_bytes=MAX_FORM_BYTES))
+            for method, path, handler in oauth
+        ]
+        known = self._shared.authentication.stage(Policies().authenticate)
+        usage = (*self._first, known, Authorise(self._admission, None, "usage"), self._shared.plan)
+        entries.append(_entry("GET", "/usage", Pipe("usage", usage, kind="platform", handler=UsageEndpoint(lasting.usage))))
+        entries.append(_entry("GET", "/healthz", Pipe("healthz", (), kind="platform", handler=_alive)))
+        return entries
+
+    def service(self, name: str, service: DataService, declared: Service) -> list[Entry]:
+        dataset = _dataset(self._platform, declared)
+        front = DataFront(service, dataset, declared)
+        shaping, views = service_shaping(name, declared), self._shared.views.get(name)
+        policies = declared.policies
+        known, limit = self._known(policies), self._limit(policies, name)
+        entries = []
+        for method, path, operation, handler in _operations(name, front, is_writable=declared.kind == "synchronous"):
+            scope = f"{name}:{'read' if method == 'GET' else 'write'}"
+            access = [*known, Authorise(self._admission, scope, name, operation), *limit]
+            fields, cache = service_fields(views, declared, dataset, operation), self._cache(policies, name, handler)
+            stages = shaping.stages(access, fields, cache)
+            limits: dict[str, Any] = {
+                "timeout_s": policies.timeout_s,
+                "max_body_bytes": min(policies.max_body_bytes, MAX_RECORD_BYTES),
+            }
+            entries.append(_entry(method, path, Pipe(name, stages, handler=handler, **limits)))
+        return entries
+
+    def route(self, name: str, route: Route) -> Pipe:
+        policies, lasting = route.policies, self._lasting
+        limit = self._limit(policies, name, is_anonymous=route.anonymous)
+        if route.anonymous:
+            access, fields = [*self._first, *limit], []
+        else:
+            access = [*self._known(policies), Authorise(self._admission, f"{name}:call", name), *limit]
+            fields = route_fields(self._shared.views.get(name))
+        shadow = ShadowCopies(Shadowing(route.shadow), lasting.upstreams) if route.shadow is not None else None
+        proxy = Forward(name, route, lasting.upstreams, shadow)
+        fetch = Fetch(proxy, policies.cache.max_bytes if policies.cache is not None else 0)
+        stages = route_shaping(name, route).stages(access, fields, self._cache(policies, name, fetch, route.splits))
+        limits: dict[str, Any] = {"timeout_s": policies.timeout_s, "max_body_bytes": policies.max_body_bytes}
+        return Pipe(name, stages, kind="route", proxy=proxy, **limits)
+
+    def _known(self, policies: Policies) -> tuple[Stage, ...]:
+        return (*self._first, self._shared.authentication.stage(policies.authenticate))
+
+    def _limit(self, policies: Policies, name: str, *, is_anonymous: bool = False) -> list[Stage]:
+        """The plan's limits, and those of the route or service where it has some. Who is not known has no plan."""
+        if not policies.limits:
+            return [] if is_anonymous else [self._shared.plan]
+        return [limit_stage(self._platform, name, policies.limits, self._lasting.limiter, anonymous=is_anonymous)]
+
+    def _cache(
+        self, policies: Policies, name: str, fetch: Callable[[Request], Awaitable[Response]], splits: Sequence[Split] = ()
+    ) -> list[Stage]:
+        if policies.cache is None:
+            return []
+        lasting = self._lasting
+        return [Cache(policies.cache, lasting.responses, name, splits=splits, fetch=fetch, spawn=lasting.spawn)]
+
+
+def _dataset(platform: Platform, service: Service) -> Dataset | None:
+    source, _, name = (service.dataset or "").partition(".")
+    return platform.sources[source].datasets[name] if name else None
+
+
+def _operations(name: str, front: DataFront, *, is_writable: bool) -> list[tuple[str, str, Operation, Handler]]:
+    one, many = f"/v1/{name}/{{key}}", f"/v1/{name}"
+    found: list[tuple[str, str, Operation, Handler]] = [
+        ("GET", one, "get", front.get),
+        ("GET", many, "query", front.query),
+        ("GET", f"{many}/changes", "changes", front.changes),
+    ]
+    if is_writable:
+        found += [("PATCH", one, "update", front.patch), ("PUT", one, "replace", front.put)]
+        found += [("DELETE", one, "delete", front.delete), ("POST", many, "create", front.post)]
+    return found
 
 
 def _entry(method: str, path: str, pipe: Pipe) -> Entry:
     return Match(path=path, methods=(method,)), pipe
-
-
-def _forwarding(name: str, route: Route, stages: Sequence[Stage], upstreams: Upstreams) -> Pipe:
-    policies = route.policies
-    shadow = ShadowCopies(Shadowing(route.shadow), upstreams) if route.shadow is not None else None
-    proxy = Forward(name, route, upstreams, shadow)
-    return Pipe(name, stages, kind="route", proxy=proxy, timeout_s=policies.timeout_s, max_body_bytes=policies.max_body_bytes)
-
-
-def _reads(name: str, front: DataFront) -> list[tuple[str, str, Handler]]:
-    one, many = f"/v1/{name}/{{key}}", f"/v1/{name}"
-    return [("GET", one, front.get), ("GET", many, front.query), ("GET", f"{many}/changes", front.changes)]
-
-
-def _writes(name: str, front: DataFront) -> list[tuple[str, str, Handler]]:
-    one, many = f"/v1/{name}/{{key}}", f"/v1/{name}"
-    return [("PATCH", one, front.patch), ("PUT", one, front.put), ("DELETE", one, front.delete), ("POST", many, front.post)]
-
-
-def _dataset(platform: Platform, service: str) -> Dataset | None:
-    reference = platform.services[service].dataset
-    if reference is None:
-        return None
-    source, _, name = reference.partition(".")
-    return platform.sources[source].datasets[name]
 
 
 async def _alive(request: Request) -> Response:
@@ -103,11 +217,26 @@ class Gateway:
     def __init__(self) -> None:
         self._router: Router | None = None
 
-    def swap(self, router: Router) -> None:
-        self._router = router
+    def swap(self, entries: Iterable[Entry]) -> None:
+        """Take these pipes in place of those before, between two requests. Raises ConfigError, and changes nothing."""
+        if self._router is None:
+            self._router = Router(entries)
+        else:
+            self._router.update(entries)
 
     def find(self, request: Request) -> Pipe:
         """Raises NotFound, InvalidInput (method_not_allowed), or Unavailable before the first snapshot."""
         if self._router is None:
             raise Unavailable("this node is starting")
         return self._router.find(request)
+
+    def still_allows(self, request: Request) -> bool:
+        """Whether the request of an open tunnel would be let in now: its route is there, and its app may use it."""
+        try:
+            pipe = self.find(request)
+            stages: Sequence[Stage] = [stage for stage in pipe.stages if stage.name in _CHECKED]
+            for stage in stages:
+                stage.on_request(request)
+        except PlatformError:
+            return False
+        return bool(pipe.name == request.pipe.name)

@@ -17,6 +17,7 @@ from gateway.conditions import Condition, conditions_of
 from gateway.pipe import Pipe
 from gateway.stage import Request
 
+_PERCENT, _QUERY = b"%"[0], b"?"[0]  # numbers: `in` takes ten times as long for one byte as bytes (CPython 3.11)
 _PREFLIGHT = "access-control-request-method"
 
 
@@ -110,7 +111,9 @@ class Search:
     def among(self, tree: "Tree", path: bytes) -> Leaf | None:
         """The best leaf of a tree. A path is split no further than the tree is deep: only a rest can take what is behind."""
         segments = path.removesuffix(b"/").split(b"/", tree.depth + 1)
-        if b"%" in path:
+        if segments[0]:  # `*`, or nothing that begins with a slash
+            return None
+        if _PERCENT in path:
             segments = [unquote_to_bytes(segment) for segment in segments]
         self.segments = segments
         return self.within(tree.root, 1)
@@ -262,7 +265,7 @@ class Router:
         """The pipe of this request; what the path matched is left in `request.parameters`. Raises NotFound (no_route) and
         InvalidInput (method_not_allowed, `Allow` is told; or a path that is no UTF-8)."""
         path = request.target
-        if b"?" in path:
+        if _QUERY in path:
             path = path.partition(b"?")[0]
         if not self._hosts:  # 1: one tree, and the path has no variable: nothing to search
             end = self._any.exact.get(path)
@@ -276,11 +279,12 @@ class Router:
     def _search(self, trees: Iterable[Tree], path: bytes, request: Request) -> Pipe:
         search = Search(request)
         try:
-            for tree in trees if path[:1] == b"/" else ():
+            for tree in trees:
                 leaf = search.among(tree, path)
                 if leaf is not None:
-                    if leaf.pattern.names or leaf.pattern.rest:
-                        request.parameters = _parameters(leaf.pattern, search.segments, path)
+                    pattern = leaf.pattern
+                    if pattern.names or pattern.rest:
+                        request.parameters = _parameters(pattern, search.segments, path)
                     return leaf.pipe
         except _Final:
             pass

@@ -87,7 +87,7 @@ class OtlpSpans:
         name = request.pipe.name if request.pipe is not None else "(none)"
         facts = _facts(request, name)
         self._end(f"{request.method} {name}", context, _parent(request), "SERVER", facts, start, end)
-        taken_s = request.attributes.get("upstream_s", 0)
+        taken_s = request.upstream_s
         if request.upstream and taken_s:
             child = _context(self._ids.next_trace(request.trace))
             begun = max(start, end - int(taken_s * 1e9))

@@ -14,7 +14,7 @@ from core.errors import InvalidInput
 from gateway.json_text import encoded
 
 MAX_DEPTH = 64
-MAX_NODES = 100_000
+MAX_NODES = 50_000
 
 _NAME = re.compile(r"[A-Za-z_\u4e00-\u9fa5][A-Za-z0-9_.\u4e00-\u9fa5-]*(:[A-Za-z_\u4e00-\u9fa5][A-Za-z0-9_.\u4e00-\u9fa5-]*)?")
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

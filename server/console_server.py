@@ -13,11 +13,12 @@ from console.web.mount import mount
 from core.errors import Unavailable
 from core.supervise import Tasks
 from exchange.replay import Replay
+from registry.app_sessions import Revoker
 from server.access import Access
 from server.child import Child, report
 from server.parts import Parts
+from server.version import VERSION
 
-VERSION = "0.1.0"
 _UP_S = 15.0
 
 
@@ -32,6 +33,10 @@ async def serve_console(
         job_states=parts.job_states,
         quarantine=parts.quarantine,
         nodes=parts.nodes,
+        app_sessions=parts.app_sessions,
+        revoker=Revoker(parts.app_sessions, parts.bus, node=parts.node),
+        usage=parts.usage,
+        metrics_folder=parts.settings.data_dir / "metrics",
         mirror=parts.mirror,
         bus=parts.bus,
         jobs=jobs,

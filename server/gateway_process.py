@@ -1,44 +1,65 @@
-"""A gateway worker: snapshot → routes, listener, heartbeat. Run by the supervisor as `python -m server.gateway_process`."""
+"""A gateway worker: snapshot → pipes, listener, heartbeat. Run by the supervisor: python -m server.gateway_process NUMBER SOCKET"""
 
 import asyncio
+import gc
 import math
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from config.settings import Settings
-
 from core.bus import Reader, Subscription
+from core.sessions import Revocation
 from exchange.services.tiers import Tiers
 from exchange.sinks import CHANGED_PATTERN
+from gateway.access.assembly import AccessParts
+from gateway.access.dpop import DpopProofs
+from gateway.access.key_sets import KeySets
+from gateway.access_log import AccessLogSettings
 from gateway.addresses import Networks
 from gateway.certificates import RELOAD_S, Certificates
 from gateway.http1.engine import Engine
-from gateway.http1.outbound import close_idle
+from gateway.http1.outbound import close_idle, tls_context
 from gateway.listener import Listener, bind
-from gateway.pipeline import Gateway, compose
-from gateway.traffic import Traffic
-from gateway.upstream.upstream import Upstreams
+from gateway.metrics import MetricsEndpoint
+from gateway.observation import Observation, ObservationSettings
+from gateway.pipe import Pipe
+from gateway.pipeline import Composer, Gateway, Lasting
+from gateway.quota_file import QuotaFile
+from gateway.sessions import SessionParts, open_sessions
+from gateway.stage import Request
+from gateway.upstream.endpoints import EndpointState
+from gateway.upstream.watch import Watch
+from registry.announced import CHANGED as REGISTRY_CHANGED
 from registry.snapshot import Snapshot
+from registry.snapshot_watcher import SnapshotWatcher
 from server.child import Child, run
 from server.data_services import make_services, make_tiers, prepare_mirror
 from server.heartbeat import beat
 from server.parts import Parts, open_parts
 from server.snapshots import follow, watcher_of
 from server.sources import SourcePool
+from server.version import VERSION
+
+_POOL_SWEEP_S = 5.0
 
 
 class _Worker:
-    """Holds what a reload replaces."""
+    """Holds what a reload replaces, and what outlives it."""
 
-    def __init__(self, parts: Parts, child: Child) -> None:
+    def __init__(self, parts: Parts, child: Child, sessions: SessionParts, observation: Observation) -> None:
         self._parts = parts
+        self._observation = observation
         self.pool = SourcePool(parts.adapters, parts.clock, child.tasks)
         self.tiers = make_tiers(parts)
         self.gateway = Gateway()
-        self.upstreams = Upstreams()
+        access = AccessParts(KeySets(child.tasks), DpopProofs(parts.replays), parts.replays, sessions.revocations)
+        limits = parts.limits
+        self.lasting = Lasting(limits.shared, limits.local, access, sessions, parts.usage, child.tasks.spawn)
+        self._composer = Composer(self.lasting)
+        self._watch = Watch(self.lasting.upstreams, child.tasks, context_of=tls_context, removed=_gone)
         self.revision = 0
 
     async def load(self, snapshot: Snapshot) -> None:
@@ -46,9 +67,11 @@ class _Worker:
         await prepare_mirror(snapshot.platform, self._parts, may_be_down=True)
         self.pool.reload(snapshot.platform)
         made = make_services(snapshot.platform, self._parts, self.pool, self.tiers)
-        for endpoint in self.upstreams.reload(snapshot.platform.upstreams):
-            close_idle(endpoint, before=math.inf)
-        self.gateway.swap(compose(snapshot, made.services, self._parts.limits, self.upstreams))
+        _gone(self.lasting.upstreams.reload(snapshot.platform.upstreams))
+        self._watch.reload()
+        entries = self._composer.compose(snapshot, made.services)
+        self.gateway.swap(entries)
+        self._observation.recorder.follow({pipe.name for _, pipe in entries})
         self.revision = snapshot.revision
 
     async def reload(self, snapshot: Snapshot, engine: Engine) -> None:
@@ -56,6 +79,11 @@ class _Worker:
         await self.load(snapshot)
         engine.end_streams()
         engine.recheck(self.gateway.still_allows)
+
+
+def _gone(endpoints: Iterable[EndpointState]) -> None:
+    for endpoint in endpoints:
+        close_idle(endpoint, before=math.inf)
 
 
 async def _announce(reader: Reader, tiers: Tiers) -> None:
@@ -67,28 +95,93 @@ async def _announce(reader: Reader, tiers: Tiers) -> None:
         await delivery.ack()
 
 
+async def _wake(reader: Reader, watcher: SnapshotWatcher) -> None:
+    """Control messages that the registry has changed: it is asked now, not a quarter of a second later."""
+    while True:
+        delivery = await reader.next()
+        watcher.tell()
+        await delivery.ack()
+
+
 async def main(child: Child) -> None:
-    parts = await open_parts(child.settings, child.stack, role=f"gateway-{_worker_number()}")
-    worker = _Worker(parts, child)
+    settings = child.settings
+    parts = await open_parts(settings, child.stack, role=f"gateway-{_worker_number()}")
+    sessions = await open_sessions(
+        parts.app_sessions, parts.bus, child.tasks, node=parts.node, public_url=settings.public_url.rstrip("/")
+    )
+    observation = _observation(parts, settings)
+    child.stack.push_async_callback(observation.close)  # when the last request has ended, before the database is closed
+    worker = _Worker(parts, child, sessions, observation)
     child.stack.push_async_callback(worker.pool.close)
     watcher = watcher_of(parts, "")
-    control = await parts.bus.subscribe(
-        Subscription(name=f"caches-{parts.node}", pattern=CHANGED_PATTERN, channel="control", durable=False)
-    )
+    changed = await _broadcast(parts, "caches", CHANGED_PATTERN)
+    declared = await _broadcast(parts, "snapshots", REGISTRY_CHANGED)
     await worker.load(await watcher.current())
-    traffic = Traffic()
     engine = Engine(
         worker.gateway,
         spawn=lambda work, name: child.tasks.spawn(work, name=name),
-        observers=(traffic.ended,),
-        is_trusted=trusted(child.settings),
+        observers=observation.observers,
+        is_trusted=trusted(settings),
+        next_trace=observation.tracer.next_trace,
+        count=observation.recorder.count,
     )
+    _end_revoked(engine, sessions)
+    observation.recorder.gauges.update(
+        connections=lambda: len(engine.connections),
+        cache_bytes=lambda: worker.lasting.responses.bytes,
+        cache_entries=lambda: len(worker.lasting.responses),
+    )
+    if parts.limits.shared is parts.limits.local:
+        quotas = QuotaFile(settings.data_dir / f"quotas-{_worker_number()}.msgpack", parts.limits.local)
+        quotas.load()
+        child.tasks.keep(quotas.keep, name="quotas")
     listener = await _listen(child, engine)
+    await _serve_metrics(child, observation)
+    observation.keep(child.tasks)
     child.tasks.keep(lambda: follow(watcher, lambda snapshot: worker.reload(snapshot, engine)), name="snapshot")
-    child.tasks.keep(lambda: _announce(control, worker.tiers), name="invalidation")
-    child.tasks.keep(lambda: beat(parts, "gateway", lambda: worker.revision, traffic), name="heartbeat")
+    child.tasks.keep(lambda: _announce(changed, worker.tiers), name="invalidation")
+    child.tasks.keep(lambda: _wake(declared, watcher), name="registry")
+    child.tasks.keep(lambda: _close_idle(worker), name="idle connections")
+    child.tasks.keep(lambda: beat(parts, "gateway", lambda: worker.revision, observation.recorder.traffic), name="heartbeat")
+    gc.collect()
+    gc.freeze()  # what was made so far lives as long as the process: the collector need not look at it again
+    gc.set_threshold(50_000, 20, 100)
     child.tell("ready", port=listener.port)
     await child.stopping.wait()
+
+
+async def _broadcast(parts: Parts, name: str, pattern: str) -> Reader:
+    return await parts.bus.subscribe(Subscription(name=f"{name}-{parts.node}", pattern=pattern, channel="control", durable=False))
+
+
+def _observation(parts: Parts, settings: Settings) -> Observation:
+    log = AccessLogSettings(sample=settings.access_log) if settings.access_log > 0 else None
+    chosen = ObservationSettings(log=log, traces=settings.traces, trace_ratio=settings.trace_share)
+    return Observation(chosen, settings.data_dir, _worker_number(), parts.usage, node=parts.node, version=VERSION)
+
+
+def _end_revoked(engine: Engine, sessions: SessionParts) -> None:
+    """A session that is revoked takes its open tunnels and streams with it."""
+
+    def is_allowed(request: Request) -> bool:
+        who = request.identity
+        return who is None or not sessions.revocations.is_revoked(who.session, who.app, who.device)
+
+    def ended(_: Sequence[Revocation]) -> None:
+        engine.recheck(is_allowed)
+        engine.end_streams()  # their readers come again, and are asked again who they are
+
+    sessions.revocations.on_revoked(ended)
+
+
+async def _close_idle(worker: _Worker) -> None:
+    """Keep-alive connections to upstreams that nobody has used for long."""
+    while True:
+        await asyncio.sleep(_POOL_SWEEP_S)
+        now = asyncio.get_running_loop().time()
+        for upstream in worker.lasting.upstreams.all():
+            for endpoint in upstream.endpoints:
+                close_idle(endpoint, before=now - upstream.declared.idle_s)
 
 
 async def _listen(child: Child, engine: Engine) -> Listener:
@@ -110,6 +203,28 @@ async def _renew(certificates: Certificates) -> None:
     while True:
         await asyncio.sleep(RELOAD_S)
         certificates.reload()
+
+
+class _Metrics:
+    """gateway.http1.engine.Finder of a port that has the figures of this node's workers and nothing else."""
+
+    def __init__(self, endpoint: MetricsEndpoint) -> None:
+        self._pipe = Pipe("metrics", (), kind="platform", handler=endpoint)
+
+    def find(self, request: Request) -> Pipe:
+        return self._pipe
+
+
+async def _serve_metrics(child: Child, observation: Observation) -> None:
+    address = child.settings.metrics
+    if address is None:
+        return
+    engine = Engine(
+        _Metrics(MetricsEndpoint(observation.metrics_folder)), spawn=lambda work, name: child.tasks.spawn(work, name=name)
+    )
+    listener = Listener(engine, child.tasks)
+    await listener.start(bind(address.host, address.port))
+    child.stack.push_async_callback(listener.close, 1.0)
 
 
 def trusted(settings: Settings) -> Callable[[str], bool]:

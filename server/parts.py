@@ -12,19 +12,23 @@ from adapters.loader import load_adapters
 from bus.embedded import EmbeddedTransport
 from cache.limiter_memory import MemoryLimiter
 from cache.limiter_redis import RedisLimiter
+from cache.limiter_synced import SyncedLimiter
 from cache.memory import MemorySharedCache
 from cache.redis import RedisSharedCache
 from cache.redis_connection import RedisConnection
+from cache.replays_memory import MemoryReplays
+from cache.replays_redis import RedisReplays
 from config.settings import Settings
 from core.adapter import Adapter
 from core.bus import Transport
-from core.cache import Limiter, SharedCache
+from core.cache import Limiter, Replays, SharedCache
 from core.clock import SystemClock
 from core.database import Database
 from core.errors import PlatformError, Unavailable
 from core.ids import new_id
+from registry.announced import AnnouncedResources
+from registry.app_sessions import SqlAppSessions
 from registry.sql_nodes import SqlNodes
-from registry.sql_resources import SqlResources
 from registry.vault import Vault, vault_under
 from storage.job_states import SqlJobStates
 from storage.journal import SqlJournal
@@ -32,6 +36,7 @@ from storage.mirror import SqlMirror
 from storage.mysql import open_mysql
 from storage.quarantine import SqlQuarantine
 from storage.sqlite import open_sqlite
+from storage.usage import SqlUsage
 
 BACK_OFFICE, DELIVERIES = "back-office", "deliveries"
 _EMBEDDED_CACHE_BYTES = 32 << 20
@@ -40,10 +45,10 @@ _log = structlog.get_logger("server.parts")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limiter all nodes share, and this process's own for when that can't be asked."""
+    """The limiter as the node is set to, and this process's own."""
 
     shared: Limiter
-    local: Limiter
+    local: MemoryLimiter
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +62,10 @@ class Parts:
     vault: Vault
     database: Database
     mirror_database: Database
-    resources: SqlResources
+    resources: AnnouncedResources
     nodes: SqlNodes
+    app_sessions: SqlAppSessions
+    usage: SqlUsage
     mirror: SqlMirror
     job_states: SqlJobStates
     quarantine: SqlQuarantine
@@ -66,6 +73,7 @@ class Parts:
     bus: Transport
     cache: SharedCache
     limits: Limits
+    replays: Replays
 
     async def check(self) -> dict[str, str]:
         """Part → `ok`, or what is wrong with it."""
@@ -89,11 +97,12 @@ async def _health(check: Callable[[], Awaitable[object]]) -> str:
 async def open_parts(settings: Settings, stack: AsyncExitStack, *, role: str) -> Parts:
     """Open all parts; they close with the stack, in reverse order. Raises PlatformError that names the part."""
     assert settings.master_key is not None
-    cache, limits = _cache_and_limits(settings, stack)
+    cache, limits, replays = _cache_and_limits(settings, stack)
     _writable(settings.data_dir)
     is_office = role in (BACK_OFFICE, DELIVERIES)
     database, mirror_database = await _databases(settings, stack, connects=is_office)
     node = node_name(settings.data_dir, role)
+    bus = await _bus(settings, stack, node)
     parts = Parts(
         settings=settings,
         node=node,
@@ -102,15 +111,18 @@ async def open_parts(settings: Settings, stack: AsyncExitStack, *, role: str) ->
         vault=vault_under(settings.master_key),
         database=database,
         mirror_database=mirror_database,
-        resources=SqlResources(database),
+        resources=AnnouncedResources(database, bus, node=node),
         nodes=SqlNodes(database),
+        app_sessions=SqlAppSessions(database),
+        usage=SqlUsage(database),
         mirror=SqlMirror(mirror_database),
         job_states=SqlJobStates(database),
         quarantine=SqlQuarantine(database),
         journal=SqlJournal(database),
-        bus=await _bus(settings, stack, node),
+        bus=bus,
         cache=cache,
         limits=limits,
+        replays=replays,
     )
     for store in (parts.job_states, parts.quarantine, parts.journal):
         await unless_down(store.prepare(), may_be_down=not is_office)
@@ -168,16 +180,23 @@ async def _bus(settings: Settings, stack: AsyncExitStack, node: str) -> Transpor
     return rabbit
 
 
-def _cache_and_limits(settings: Settings, stack: AsyncExitStack) -> tuple[SharedCache, Limits]:
+def _cache_and_limits(settings: Settings, stack: AsyncExitStack) -> tuple[SharedCache, Limits, Replays]:
     address = settings.cache.reveal()
     local = MemoryLimiter()
     if address == "memory":
-        return MemorySharedCache(max_bytes=_EMBEDDED_CACHE_BYTES), Limits(local, local)
+        return MemorySharedCache(max_bytes=_EMBEDDED_CACHE_BYTES), Limits(local, local), MemoryReplays()
     connection = RedisConnection(address)
-    cache, limiter = RedisSharedCache(connection), RedisLimiter(connection)
+    cache = RedisSharedCache(connection)
     stack.push_async_callback(cache.close)
+    limiter: RedisLimiter | SyncedLimiter
+    if settings.limits == "exact":
+        limiter = RedisLimiter(address, local, when_down=settings.limits_when_down)
+    else:
+        limiter = SyncedLimiter(address, when_down=settings.limits_when_down)
+    replays = RedisReplays(address, fallback=MemoryReplays() if settings.limits_when_down == "local" else None)
     stack.push_async_callback(limiter.close)
-    return cache, Limits(limiter, local)
+    stack.push_async_callback(replays.close)
+    return cache, Limits(limiter, local), replays
 
 
 def node_name(data_dir: Path, role: str) -> str:

@@ -257,8 +257,8 @@ def claim(address: Address, option: str) -> Address:
 
 
 def share(address: Address) -> socket.socket:
-    """The listening socket of one worker (SO_REUSEPORT). The supervisor keeps it open: who comes while the worker is dead waits for the
-    next one instead of being refused."""
+    """The listening socket of one worker (SO_REUSEPORT). The supervisor keeps it open: who comes while the worker is dead waits for
+    the next one instead of being refused."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:

@@ -67,8 +67,9 @@ def build() -> bool:
     with _alone():
         if is_current():
             return False
-        shutil.rmtree(TARGET, ignore_errors=True)
-        TARGET.mkdir(parents=True)
+        TARGET.mkdir(exist_ok=True)
+        (TARGET / "fingerprint").unlink(missing_ok=True)  # first: from here on the sources are used
+        _remove_stale()
         threads = ThreadPoolExecutor(max_workers=2)
         try:
             list(threads.map(lambda name: _compile(name, command), MODULES))
@@ -82,12 +83,41 @@ def build() -> bool:
     return True
 
 
+def _remove_stale() -> None:
+    """What was compiled from other sources, or is compiled no more."""
+    made = [name for name in MODULES if _is_made(name)]
+    kept = {*map(_object, made), *map(_stamp, made)}
+    for path in [path for path in TARGET.iterdir() if path.name not in kept]:
+        path.unlink()
+
+
+def _object(name: str) -> str:
+    return f"{Path(name).stem}{EXTENSION_SUFFIXES[0]}"
+
+
+def _stamp(name: str) -> str:
+    return f"{Path(name).stem}.made-from"
+
+
+def _is_made(name: str) -> bool:
+    return (TARGET / _object(name)).exists() and _text(TARGET / _stamp(name)) == _made_from(name)
+
+
+def _made_from(name: str) -> str:
+    """All that a module's C code comes from: its source, the types of all, the way they are compiled."""
+    types = b"".join(path.read_bytes() for path in sorted(SOURCES.glob("*.pxd")))
+    return hashlib.sha256((SOURCES / name).read_bytes() + types + _recipe().encode()).hexdigest()
+
+
 def _compile(name: str, command: list[str]) -> None:
+    if _is_made(name):
+        return
     stem = Path(name).stem
     source = TARGET / f"{stem}.c"
     _run([sys.executable, "-m", "cython", *_CYTHON, f"gateway/http1/{name}", "-o", str(source)], name)
-    _run([*command, str(source), "-o", str(TARGET / f"{stem}{EXTENSION_SUFFIXES[0]}")], name)
+    _run([*command, str(source), "-o", str(TARGET / _object(name))], name)
     source.unlink()
+    (TARGET / _stamp(name)).write_text(_made_from(name), encoding="ascii")
 
 
 def _run(command: list[str], name: str) -> None:

@@ -5,7 +5,6 @@ No memo: the secrets stand ready as bytes, and comparing them costs less than ha
 
 import binascii
 import hmac
-import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +17,6 @@ from gateway.means import Means
 from gateway.stage import Request
 from registry.snapshot import Credential
 
-_FIELD = re.compile(rb"\n[Xx]-[Aa][Pp][Ii]-[Kk][Ee][Yy]:[ \t]*([^\r\n]*)")
 _NOBODY = secrets.token_urlsafe(32).encode()
 _NEVER = -1.0
 _WRONG = "AppKey or AppSecret is wrong"
@@ -48,19 +46,17 @@ class ApiKey:
         self._holders = {key.encode(): _holder(each) for key, each in credentials.items() if each.owner_kind == "app"}
 
     def is_used(self, request: Request) -> bool:
-        return request.authorization[:6].lower() == b"basic " or _FIELD.search(request.head) is not None
+        return request.api_key != b"" or request.authorization[:6].lower() == b"basic "
 
     def needs_body(self, request: Request) -> bool:
         return False
 
     def identify(self, request: Request) -> Identity:
-        """Raises Unauthenticated (key_invalid). A key in a field of its own is not sent upstream."""
-        fields = _FIELD.findall(request.head)
-        if len(fields) + (request.authorization[:6].lower() == b"basic ") > 1:
-            raise _refused("the API key is given more than once")
-        if fields:
-            request.remove_header("x-api-key")
-            key, _, secret = fields[0].rstrip(b" \t").partition(b".")
+        """Raises Unauthenticated (key_invalid)."""
+        if request.api_key:
+            if request.authorization[:6].lower() == b"basic ":
+                raise _refused("the API key is given more than once")
+            key, _, secret = request.api_key.partition(b".")
         else:
             key, secret = _pair(request.authorization)
         holder = self._holders.get(key, _STRANGER)

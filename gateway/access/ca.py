@@ -70,9 +70,7 @@ class CaMeans:
         self._window_s = window_s
 
     def is_used(self, request: Request) -> bool:
-        if b"\r\nx-ca-" not in request.head.lower():  # every request is asked this: no dictionary is made for it
-            return False
-        return "x-ca-signature" in request.headers or "x-ca-key" in request.headers
+        return request.is_signed and ("x-ca-signature" in request.headers or "x-ca-key" in request.headers)
 
     def needs_body(self, request: Request) -> bool:
         return request.body_length != 0

@@ -9,6 +9,7 @@ from typing import Any
 
 from core.cache import Replays
 from core.errors import ConfigError, Unauthenticated
+from gateway.access.bearer import Proofs
 from gateway.access.components import authority, normal_host
 from gateway.access.jwk import Algorithm, key_of, packed, thumbprint, unpacked
 from gateway.access.once import once
@@ -123,3 +124,7 @@ def _no_number(text: str) -> float:
 
 def _invalid(detail: str) -> Unauthenticated:
     return Unauthenticated(f"the DPoP proof is not valid: {detail} (RFC 9449 §4.3)", code="dpop_invalid")
+
+
+def _conforms(proofs: DpopProofs) -> Proofs:
+    return proofs

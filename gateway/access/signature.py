@@ -45,9 +45,7 @@ class SignatureMeans:
         self._window_s = window_s
 
     def is_used(self, request: Request) -> bool:
-        if b"\r\nsignature" not in request.head.lower():  # every request is asked this: no dictionary is made for it
-            return False
-        return "signature-input" in request.headers or "signature" in request.headers
+        return request.is_signed and ("signature-input" in request.headers or "signature" in request.headers)
 
     def needs_body(self, request: Request) -> bool:
         return request.body_length != 0

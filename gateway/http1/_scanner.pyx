@@ -308,6 +308,8 @@ cdef int K_CONNECTION = fields.CONNECTION
 cdef int K_REQUEST_ID = fields.REQUEST_ID
 cdef int K_TRACE = fields.TRACE
 cdef int K_AUTHORIZATION = fields.AUTHORIZATION
+cdef int K_API_KEY = fields.API_KEY
+cdef int K_SIGNED = fields.SIGNED
 cdef char IS_ID[256]
 cdef char IS_TRACE[256]
 _mark(IS_ID, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
@@ -376,6 +378,12 @@ cdef bint _take(Request request, int kind, const unsigned char *at, const unsign
             at += 1
         request.body_length = number
         return True
+    if kind == K_API_KEY:
+        request.api_key = PyBytes_FromStringAndSize(<const char *> at, length)
+        return True
+    if kind == K_SIGNED:
+        request.is_signed = True
+        return True
     return kind == K_CONNECTION and length == 10 and _equals(at, b"keep-alive", 10)
 
 
@@ -425,7 +433,8 @@ def plain_request(bytes data, set hosts):
     request.verb = _verb(start, verb_length)
     request.target = PyBytes_FromStringAndSize(<const char *> target, target_end - target)
     request.line = PyBytes_FromStringAndSize(<const char *> start, at + 9 - start)
-    request.host = request.authorization = request.upgrade = request.forwarded_for = request.forwarded_proto = request.trace = EMPTY
+    request.host = request.authorization = request.upgrade = request.forwarded_for = request.forwarded_proto = EMPTY
+    request.trace = request.trace_state = request.api_key = EMPTY
     request.remote = request.request_id = request.error_code = request.upstream = NO_TEXT
     request.scheme = HTTP
     request.minor = 1
@@ -455,7 +464,7 @@ def plain_request(bytes data, set hosts):
         is_joined = kind & KEEP
         told = kind & TOLD
         if told:
-            if seen >> told & 1 or not _take(request, told, colon + 1, value_end, hosts):
+            if (seen >> told & 1 and told != K_SIGNED) or not _take(request, told, colon + 1, value_end, hosts):
                 return None
             seen |= 1 << told
     at = _line_end(at)

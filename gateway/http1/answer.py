@@ -43,9 +43,7 @@ def whole(request: Request, response: Response, date: bytes, *, keep_alive: bool
     return b"".join(
         (
             STATUS_LINES[status],
-            b"Server: zhiyun\r\nDate: ",
-            date,
-            b"\r\n",
+            _origin(headers, date),
             lines(headers),
             told(request),
             b"Content-Length: %d\r\n" % len(body) if has_length else b"",
@@ -54,6 +52,12 @@ def whole(request: Request, response: Response, date: bytes, *, keep_alive: bool
             body if has_length and request.verb != b"HEAD" else b"",
         )
     )
+
+
+def _origin(headers: list[tuple[str, str]], date: bytes) -> bytes:
+    """Server and Date, for an answer that did not bring them from an upstream."""
+    has_date = any(name.lower() == "date" for name, _ in headers)
+    return b"" if has_date else b"Server: zhiyun\r\nDate: " + date + b"\r\n"
 
 
 def opening(request: Request, response: Response, date: bytes, *, framing: bytes, keep_alive: bool) -> bytes:

@@ -5,6 +5,7 @@ cdef class Engine:
     cdef public object is_trusted
     cdef public object patience
     cdef public object next_trace
+    cdef public object count
     cdef public object loop
     cdef public dict connections
     cdef public bint is_draining

@@ -42,7 +42,7 @@ Spawn = Callable[[Coroutine[Any, Any, Any], str], "asyncio.Task[Any]"]
 
 class Engine:
     """`observers` are called with each request that ended, refused ones too. `is_trusted(address)` tells whose forwarding fields
-    are believed. `spawn` is the supervised one."""
+    are believed. `spawn` is the supervised one. `count(name, label)` takes what is rare: failures and retries by upstream."""
 
     def __init__(
         self,
@@ -53,6 +53,7 @@ class Engine:
         is_trusted: Callable[[str], bool] = lambda _: False,
         patience: Patience = Patience(),  # immutable
         next_trace: Callable[[bytes], bytes] | None = None,
+        count: Callable[[str, str], None] = lambda name, label: None,
     ) -> None:
         self.finder = finder
         self.spawn = spawn
@@ -60,6 +61,7 @@ class Engine:
         self.is_trusted = is_trusted
         self.patience = patience
         self.next_trace = next_trace
+        self.count = count
         self.loop = asyncio.get_running_loop()
         self.connections: dict[Any, None] = {}  # every Inbound, in the order they came
         self.is_draining = False

@@ -14,6 +14,7 @@ cdef class Exchange:
     cdef public object pipe
     cdef public Passage passage
     cdef public int reached
+    cdef int rescuable
     cdef public long long max_body
     cdef public bint has_body_left
     cdef public bint is_answered

@@ -36,6 +36,7 @@ class Exchange:
         self.pipe: Any = None
         self.passage: Passage | None = None
         self.reached = 0
+        self.rescuable = 1 << 30  # stages from this number on are not asked for a rescue
         self.max_body = 0
         self.has_body_left = request.body_length != 0
         self.is_answered = False  # something of the answer was written
@@ -298,21 +299,28 @@ class Exchange:
             self.end()
             self.inbound.transport.abort()
             return
-        response = self._rescued(error) or problem(error, request)
-        if response.status == 500 and type(error) is not PlatformError:  # a crash was told already
-            _log.error("request failed", request_id=request.request_id, path=request.path, error=repr(error))
         if error.specific_code in _ENDS_CONNECTION:
             self.inbound.keep_alive = False
+        if self._is_rescued(error):
+            return
+        response = problem(error, request)
+        if response.status == 500 and type(error) is not PlatformError:  # a crash was told already
+            _log.error("request failed", request_id=request.request_id, path=request.path, error=repr(error))
         self._write(response)
 
-    def _rescued(self, error: PlatformError) -> Response | None:
-        """An answer that a stage has for a failure behind it: a stale copy, say."""
-        if self.pipe is not None:
-            for rescue in reversed(self.pipe.rescues[: self.reached]):
-                response: Response | None = None if rescue is None else rescue(self.request, error)
-                if response is not None:
-                    return response
-        return None
+    def _is_rescued(self, error: PlatformError) -> bool:
+        """Whether a stage has an answer for a failure behind it: a stale copy, say. The stages outside it see that answer as any
+        other, since they may have to mask it; should one of them fail on it, only those outside are asked again."""
+        if self.pipe is None:
+            return False
+        for number in reversed(range(min(self.reached, self.rescuable))):
+            rescue = self.pipe.rescues[number]
+            response = None if rescue is None else rescue(self.request, error)
+            if response is not None:
+                self.rescuable = number
+                self.answer(response, number)
+                return True
+        return False
 
     def crash(self, error: BaseException) -> None:
         """A bug: told with an id that an operator can search for."""

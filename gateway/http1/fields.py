@@ -24,6 +24,9 @@ FORWARDED_PROTO = 8
 REQUEST_ID = 9
 TRACE = 10
 AUTHORIZATION = 11
+TRACE_STATE = 12
+API_KEY = 13
+SIGNED = 14
 
 RESERVED_PREFIX = b"x-zhiyun-"
 """The platform's own fields: who calls, as the upstream is told. Dropped wherever they come from."""
@@ -36,10 +39,16 @@ REQUEST_FIELDS: dict[bytes, int] = {
     b"expect": EXPECT,
     b"upgrade": UPGRADE,
     b"authorization": AUTHORIZATION,  # sent on only where the gateway itself did not use it
+    b"x-api-key": API_KEY,  # the same
+    b"signature": KEEP | SIGNED,
+    b"signature-input": KEEP | SIGNED,
+    b"x-ca-key": KEEP | SIGNED,
+    b"x-ca-signature": KEEP | SIGNED,
     b"x-forwarded-for": FORWARDED_FOR,
     b"x-forwarded-proto": FORWARDED_PROTO,
     b"x-request-id": REQUEST_ID,
     b"traceparent": TRACE,
+    b"tracestate": TRACE_STATE,  # sent on only with the traceparent it belongs to (W3C Trace Context §3.3)
     b"keep-alive": DROP,
     b"proxy-connection": DROP,
     b"te": DROP,

@@ -53,7 +53,9 @@ class Forward:
 
     def target(self, request: Request) -> bytes:
         """The path and query sent upstream."""
-        target = request.target if request.upstream_target is None else request.upstream_target
+        if request.upstream_target is not None:  # a stage has done all of it
+            return request.upstream_target
+        target = request.target
         if self._strip or self._prefix:
             path, mark, query = target.partition(b"?")
             rest = path.split(b"/")[1 + self._strip :]
@@ -78,12 +80,16 @@ class Forward:
         ]
         if request.authorization and (identity is None or identity.means not in _USED):
             parts += [b"Authorization: ", request.authorization, b"\r\n"]
+        if request.api_key and (identity is None or identity.means != "key"):
+            parts += [b"X-Api-Key: ", request.api_key, b"\r\n"]
         if identity is not None:
             parts += [b"X-Zhiyun-App: ", identity.app.encode(), b"\r\n"]
             if identity.user:
                 parts += [b"X-Zhiyun-User: ", quote(identity.user, safe="@.:|+").encode(), b"\r\n"]
         if request.trace:
             parts += [b"traceparent: ", request.trace, b"\r\n"]
+            if request.trace_state:
+                parts += [b"tracestate: ", request.trace_state, b"\r\n"]
         if request.added is not None:
             parts += request.added
         parts.append(_framing(request))

@@ -3,6 +3,7 @@ cimport cython
 from gateway.http1.message cimport Request
 
 # C numbers: a comparison of a field's kind costs nothing.
+cdef int API_KEY
 cdef int AUTHORIZATION
 cdef int CONNECTION
 cdef int CONTENT_LENGTH
@@ -12,6 +13,7 @@ cdef int FORWARDED_PROTO
 cdef int HOST
 cdef int REQUEST_ID
 cdef int TRACE
+cdef int TRACE_STATE
 cdef int TRANSFER_ENCODING
 cdef int UPGRADE
 
@@ -37,6 +39,7 @@ cdef _apply_fields(Request request, list told)
 
 cdef bytes _joined(Request request, int kind, bytes value)
 cdef _apply_rarer(Request request, int kind, bytes value)
+cdef _apply_credential(Request request, int kind, bytes value)
 cdef _check_host(Request request, int seen)
 cdef _check_framing(Request request, int seen)
 cdef _apply_connection(Request request, bytes connection)

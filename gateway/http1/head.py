@@ -9,6 +9,7 @@ import re
 from gateway.http1 import scanner
 from gateway.http1.diagnosis import why_request, why_response, why_too_large
 from gateway.http1.fields import (
+    API_KEY,
     AUTHORIZATION,
     CONNECTION,
     CONTENT_LENGTH,
@@ -26,6 +27,7 @@ from gateway.http1.fields import (
     REQUEST_ID,
     TOKEN_BYTES,
     TRACE,
+    TRACE_STATE,
     TRANSFER_ENCODING,
     UPGRADE,
 )
@@ -111,6 +113,8 @@ def _apply_fields(request: Request, told: list[tuple[int, bytes]]) -> None:
             connection = connection + b"," + value
         else:
             _apply_rarer(request, kind, value)
+    if not request.trace:
+        request.trace_state = b""
     _check_host(request, seen)
     _check_framing(request, seen)
     _apply_connection(request, connection)
@@ -122,6 +126,8 @@ def _joined(request: Request, kind: int, value: bytes) -> bytes:
         raise malformed("there is more than one Host field")
     if kind == AUTHORIZATION:
         raise malformed("there is more than one Authorization field")
+    if kind == API_KEY:
+        raise malformed("there is more than one X-Api-Key field")
     if kind in (CONTENT_LENGTH, TRANSFER_ENCODING):
         raise ambiguous("Content-Length or Transfer-Encoding is given twice")
     if kind in (REQUEST_ID, TRACE):
@@ -130,6 +136,7 @@ def _joined(request: Request, kind: int, value: bytes) -> bytes:
         FORWARDED_FOR: request.forwarded_for,
         FORWARDED_PROTO: request.forwarded_proto,
         UPGRADE: request.upgrade,
+        TRACE_STATE: request.trace_state,
     }.get(kind)
     return value if earlier is None else earlier + b", " + value
 
@@ -153,6 +160,17 @@ def _apply_rarer(request: Request, kind: int, value: bytes) -> None:
         request.forwarded_for = value
     elif kind == FORWARDED_PROTO:
         request.forwarded_proto = value
+    else:
+        _apply_credential(request, kind, value)
+
+
+def _apply_credential(request: Request, kind: int, value: bytes) -> None:
+    if kind == API_KEY:
+        request.api_key = value
+    elif kind == TRACE_STATE:
+        request.trace_state = value
+    else:  # SIGNED
+        request.is_signed = True
 
 
 def _check_host(request: Request, seen: int) -> None:

@@ -19,6 +19,8 @@ cdef class Request:
     cdef public bytes line
     cdef public bytes host
     cdef public bytes authorization
+    cdef public bytes api_key
+    cdef public bint is_signed
     cdef public int minor
     cdef public bint keep_alive
     cdef public bint expects_continue
@@ -41,6 +43,8 @@ cdef class Request:
     cdef public long long received_bytes
     cdef public long long sent_bytes
     cdef public object upstream
+    cdef public double upstream_s
+    cdef public bytes trace_state
     cdef public object pipe
     cdef public object identity
     cdef public object app

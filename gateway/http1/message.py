@@ -86,6 +86,7 @@ class Request:
         "_headers",
         "_query",
         "added",
+        "api_key",
         "app",
         "authorization",
         "body_length",
@@ -102,6 +103,7 @@ class Request:
         "head",
         "host",
         "identity",
+        "is_signed",
         "keep_alive",
         "line",
         "minor",
@@ -118,8 +120,10 @@ class Request:
         "target",
         "told",
         "trace",
+        "trace_state",
         "upgrade",
         "upstream",
+        "upstream_s",
         "upstream_target",
         "verb",
     )
@@ -132,6 +136,8 @@ class Request:
         self.line = b""
         self.host = b""
         self.authorization = b""  # the Authorization field's value, as it came
+        self.api_key = b""  # the X-Api-Key field's
+        self.is_signed = False  # whether a field of a signature is there (Signature, Signature-Input, X-Ca-…)
         self.minor = 1  # of the HTTP version
         self.keep_alive = True
         self.expects_continue = False  # Expect: 100-continue (RFC 9110 §10.1.1)
@@ -154,6 +160,8 @@ class Request:
         self.received_bytes = 0  # of the body
         self.sent_bytes = 0  # of the answer's body
         self.upstream = ""  # the endpoint that answered
+        self.upstream_s = 0.0  # how long it took
+        self.trace_state = b""  # tracestate, where traceparent came with it
         self.pipe: Any = None
         self.identity: Any = None
         self.app: Any = None
@@ -277,6 +285,8 @@ def made_request(
     request.line = line
     request.host = fields["host"].encode()
     request.authorization = fields.get("authorization", "").encode("utf-8", "replace")
+    request.api_key = fields.get("x-api-key", "").encode("utf-8", "replace")
+    request.is_signed = not {"signature", "signature-input", "x-ca-key", "x-ca-signature"}.isdisjoint(fields)
     request.content = body
     request.body_length = len(body)
     request.remote = remote

@@ -313,8 +313,8 @@ async def dial(endpoint: Any, upstream: Any, key: bytes) -> Outbound:
     made = Outbound(endpoint, key, declared.max_idle)
     loop = asyncio.get_running_loop()
     try:
-        context = _tls(declared.tls) if endpoint.is_tls else None
-        name = (declared.tls.server_name or endpoint.host) if context is not None else None
+        context = tls_context(declared.tls) if endpoint.is_tls else None
+        name = (declared.tls.server_name or endpoint.server_name) if context is not None else None
         async with asyncio.timeout(declared.connect_timeout_s):
             await loop.create_connection(cast(Any, lambda: made), endpoint.host, endpoint.port, ssl=context, server_hostname=name)
     except TimeoutError as error:
@@ -330,7 +330,7 @@ _contexts: dict[Any, ssl.SSLContext] = {}
 _MAX_CONTEXTS = 1024
 
 
-def _tls(declared: Any) -> ssl.SSLContext:
+def tls_context(declared: Any) -> ssl.SSLContext:
     """One context for each way of TLS that is declared. Raises OSError for a file that can't be read."""
     context = _contexts.get(declared)
     if context is None:

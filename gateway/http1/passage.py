@@ -116,8 +116,14 @@ class Passage:
             return False
         return bool(self.upstream.may_retry(request, self.endpoint, self.attempt, failure))
 
+    def _settle(self, outcome: str) -> None:
+        """The endpoint's part is over."""
+        took_s = self.request.upstream_s = time.monotonic() - self.sent_at
+        self.upstream.finished(self.endpoint, took_s, outcome)
+
     def _repeat(self) -> None:
         self.attempt += 1
+        self.owner.engine.count("upstream_retries", self.upstream.name)
         failed, self.endpoint = self.endpoint, None
         try:
             self.endpoint = self.upstream.choose(self.request, failed)
@@ -136,7 +142,8 @@ class Passage:
             return
         may_repeat = self._may_repeat(failure)
         outcome = "refused" if failure == "connect" else "failed"
-        self.upstream.finished(self.endpoint, time.monotonic() - self.sent_at, outcome)
+        self._settle(outcome)
+        owner.engine.count("upstream_failures", self.upstream.name)
         if may_repeat:
             self._repeat()
             return
@@ -164,7 +171,7 @@ class Passage:
         status, length = head.status, head.body_length
         if status in self.upstream.retried and self._may_repeat(f"status:{status}"):
             self._drop_connection()
-            self.upstream.finished(self.endpoint, time.monotonic() - self.sent_at, "failed")
+            self._settle("failed")
             self._repeat()
             return HELD
         request.status = status
@@ -218,7 +225,7 @@ class Passage:
                 owner.waiting = owner.engine.spawn(self._pass_on_later(changed, response, below), "stage")
                 return HELD
             if not changed.is_passing:  # another answer in its place
-                self.drop("ok")
+                self._replaced()
                 owner.answer(changed, below)
                 return HELD
             response = changed
@@ -239,7 +246,7 @@ class Passage:
             if owner.is_over:
                 return
             if not response.is_passing:
-                self.drop("ok")
+                self._replaced()
                 owner.answer(response, below)
             elif self._pass_on(response, below) == DECODED and self.outbound is not None:
                 self.outbound.go_on()
@@ -292,8 +299,15 @@ class Passage:
         self.outbound = self.endpoint = None
         if outbound is not None:
             outbound.drop() if self.is_streaming and self.owner.has_body_left else outbound.release()
-            outcome = "failed" if self.request.status in self.upstream.retried else "ok"
-            self.upstream.finished(endpoint, time.monotonic() - self.sent_at, outcome)
+            took_s = self.request.upstream_s = time.monotonic() - self.sent_at
+            self.upstream.finished(endpoint, took_s, "failed" if self.request.status in self.upstream.retried else "ok")
+
+    def _replaced(self) -> None:
+        """A stage has an answer of its own. The upstream's connection goes on where its answer had no body, as a 304 has none."""
+        if self.outbound is not None and self.outbound.remaining == 0:
+            self._release()
+        else:
+            self.drop("ok")
 
     def _drop_connection(self) -> None:
         outbound, self.outbound = self.outbound, None
@@ -305,7 +319,8 @@ class Passage:
         endpoint, self.endpoint = self.endpoint, None
         self._drop_connection()
         if endpoint is not None:
-            self.upstream.finished(endpoint, time.monotonic() - self.sent_at, outcome)
+            took_s = self.request.upstream_s = time.monotonic() - self.sent_at
+            self.upstream.finished(endpoint, took_s, outcome)
 
     # -- back-pressure
 

@@ -108,11 +108,12 @@ class _Names:
 
 class Authorise:
     """Requires one scope on one service or route (`target`), and that the app's grant for it, where it has one with operations,
-    names the operation. `operation` None: the request's method is the operation (routes)."""
+    names the operation. `operation` None: the request's method is the operation (routes). `scope` None: it only has to be let
+    in."""
 
     name = "authorise"
 
-    def __init__(self, admission: Admission, scope: str, target: str, operation: str | None = None) -> None:
+    def __init__(self, admission: Admission, scope: str | None, target: str, operation: str | None = None) -> None:
         self._admission = admission
         self._scope = scope
         self._target = target
@@ -124,7 +125,7 @@ class Authorise:
             raise Unauthenticated("this request needs a token or another credential", code="token_missing")
         app = self._admission.admit_caller(identity, request.remote)
         scope = self._scope
-        if scope not in app.scopes or (identity.scopes is not None and scope not in identity.scopes):
+        if scope is not None and (scope not in app.scopes or (identity.scopes is not None and scope not in identity.scopes)):
             raise Forbidden(f"app {identity.app} has no scope {scope}", code="scope_missing")
         if app.grants:
             self._check_grant(app, identity.app, request)

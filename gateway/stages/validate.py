@@ -3,8 +3,10 @@
 The schemas are `gateway/json_schema.py`'s, the document is `gateway/openapi.py`'s. What goes upstream is what was checked.
 """
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
+
+import msgspec
 
 from config import policies
 from core.errors import InvalidInput, NotFound
@@ -21,8 +23,21 @@ def make(policy: policies.Validate, where: str, *, strip: int = 0) -> Stage:
     """The stage of a policy; `where` is how errors name it. `strip`: how many segments the route takes off the path first. Raises
     ConfigError."""
     if policy.openapi is not None:
-        return ValidateOperations(Operations(policy.openapi, f"{where}.openapi"), policy.max_body_bytes, strip)
-    return ValidateBody(Schema(policy.schema, f"{where}.schema"), policy.max_body_bytes)
+        return ValidateOperations(_operations(encoded(policy.openapi), f"{where}.openapi"), policy.max_body_bytes, strip)
+    return ValidateBody(_schema(encoded(policy.schema), f"{where}.schema"), policy.max_body_bytes)
+
+
+# Compiling a large document takes longer than a reload may: what has not changed since the last one is kept.
+
+
+@lru_cache(maxsize=256)
+def _operations(document: bytes, where: str) -> Operations:
+    return Operations(msgspec.json.decode(document), where)
+
+
+@lru_cache(maxsize=1024)
+def _schema(document: bytes, where: str) -> Schema:
+    return Schema(msgspec.json.decode(document), where)
 
 
 class ValidateBody:

@@ -12,6 +12,7 @@ from config.upstreams import Adaptive, Endpoint, Upstream
 from core.errors import ConfigError, Unavailable
 from core.guard import Breaker
 from gateway.stage import Request
+from gateway.upstream.adaptive import AdaptiveLimit
 from gateway.upstream.balance import Balancer, make_balancer, measure
 from gateway.upstream.endpoints import EndpointState, merged
 from gateway.upstream.health import Health, usable
@@ -23,7 +24,7 @@ client went away, which says nothing."""
 
 
 class InFlightLimit(Protocol):
-    """An adaptive bound of requests under way; see `adaptive.AdaptiveLimit`."""
+    """An adaptive bound of requests under way, as `AdaptiveLimit` is one."""
 
     def admit(self, in_flight: int) -> bool: ...
 
@@ -39,7 +40,7 @@ class UpstreamState:
         declared: Upstream,
         *,
         now: Callable[[], float] = time.monotonic,
-        make_limit: Callable[[Adaptive], InFlightLimit] | None = None,
+        make_limit: Callable[[Adaptive], InFlightLimit] = AdaptiveLimit,
     ) -> None:
         self.name = name
         self.endpoints: list[EndpointState] = []
@@ -69,7 +70,7 @@ class UpstreamState:
         if old is None or declared.retries != old.retries:
             self._budget = Budget(declared.retries.budget, declared.retries.floor_per_s, self._now())
         if old is None or declared.adaptive != old.adaptive:
-            self._limit = self._make_limit(declared.adaptive) if declared.adaptive and self._make_limit else None
+            self._limit = self._make_limit(declared.adaptive) if declared.adaptive is not None else None
 
     def choose(self, request: Request, excluded: EndpointState | None = None) -> EndpointState:
         """The endpoint for one attempt, counted as under way; `excluded` (it has just failed) only where there is no other.
@@ -208,7 +209,7 @@ class Upstreams:
     """Every upstream of the platform by name. Outlives snapshots: health, breakers and connections survive a reload."""
 
     def __init__(
-        self, *, now: Callable[[], float] = time.monotonic, make_limit: Callable[[Adaptive], InFlightLimit] | None = None
+        self, *, now: Callable[[], float] = time.monotonic, make_limit: Callable[[Adaptive], InFlightLimit] = AdaptiveLimit
     ) -> None:
         self._now = now
         self._make_limit = make_limit

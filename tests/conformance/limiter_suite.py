@@ -64,7 +64,7 @@ class LimiterConformance:
         assert (await decided(limiter, ("app", bound))).refused < 0
         refused = await decided(limiter, ("app", bound))
         assert refused.refused == 0
-        await asyncio.sleep(refused.retry_after_s + 0.02)
+        await asyncio.sleep(refused.retry_after_s + 0.15)  # a synced count is late by a round trip
         assert (await decided(limiter, ("app", bound))).refused < 0
 
     async def test_a_refused_request_is_not_charged(self, limiter: Limiter) -> None:

@@ -58,12 +58,9 @@ def _in_file(path: Path) -> Iterator[Raised]:
         given = next((keyword.value for keyword in call.keywords if keyword.arg == "code"), None)
         if name in _OAUTH:
             given = call.args[0]
-        if name == "Refused" and len(call.args) == 3:  # the wire's: status, code, detail
-            yield Raised(
-                _text(call.args[1], constants) or "",
-                f"Refused {ast.unparse(call.args[0])}",
-                f"{path.relative_to(ROOT)}:{call.lineno}",
-            )
+        if name == "Refused" and len(call.args) == 3 and ast.unparse(call.args[0]).isdigit():  # the wire's: status, code, detail
+            status, told = ast.unparse(call.args[0]), _text(call.args[1], constants) or ""
+            yield Raised(told, f"Refused {status}", f"{path.relative_to(ROOT)}:{call.lineno}")
             continue
         code = _text(given, constants) if given is not None else None
         if code is not None and (name in _OAUTH or hasattr(errors, name)):

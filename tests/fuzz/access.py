@@ -19,9 +19,9 @@ _BEARER, _KEY, _CERTIFICATE = bearer(_SNAPSHOT), ApiKey(credentials()), ClientCe
 _HEAD, _PAYLOAD, _SIGNATURE = app_token().encode().split(b".")
 
 
-def _refused(means: Means, *, authorization: bytes = b"", line: bytes = b"", certificate: bytes | None = None) -> None:
-    head = b"GET / HTTP/1.1\r\nHost: a\r\n" + line + b"\r\n"
-    request = Request(b"GET", b"/", head, b"")
+def _refused(means: Means, *, authorization: bytes = b"", api_key: bytes = b"", certificate: bytes | None = None) -> None:
+    request = Request(b"GET", b"/", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"")
+    request.api_key = api_key
     request.authorization = authorization
     request.certificate = certificate
     means.is_used(request)
@@ -47,7 +47,7 @@ def _signed_part(data: bytes) -> None:
 
 def _api_key(data: bytes) -> None:
     _refused(_KEY, authorization=b"Basic " + data)
-    _refused(_KEY, line=b"X-Api-Key: " + data.translate(None, b"\r\n") + b"\r\n")
+    _refused(_KEY, api_key=data)
 
 
 def _certificate(data: bytes) -> None:

@@ -86,7 +86,10 @@ def _chunked(wire: dict[str, Any], twin: Any) -> Target:
 
     def test(data: bytes) -> None:
         cut = data[0] if data else 0
-        assert outcome([data]) == outcome([data[:cut], data[cut:]]) == outcome([data[at : at + 1] for at in range(len(data))])
+        whole = outcome([data])
+        assert whole == outcome([data[:cut], data[cut:]])
+        if len(data) < 100:
+            assert whole == outcome([data[at : at + 1] for at in range(len(data))])
 
     return test
 

@@ -1,5 +1,6 @@
 """A snapshot with apps, devices, proxies and issuers that needs no database, and tokens of every origin made by PyJWT."""
 
+import base64
 import time
 from collections.abc import Awaitable, Mapping
 from types import MappingProxyType
@@ -18,6 +19,7 @@ from gateway.access.bearer import Bearer, Proofs, Revocations
 from gateway.access.jwk import Key, packed, thumbprint
 from gateway.access.key_sets import usable
 from gateway.access.sources import AppTokens, token_sources
+from gateway.http1.message import made_request
 from gateway.identity import Identity
 from gateway.means import Means
 from gateway.stage import Request
@@ -25,7 +27,6 @@ from gateway.tokens import Tokens
 from registry.credentials import OwnerKind
 from registry.snapshot import Credential, LiveSecret, Snapshot
 from registry.tokens import SigningKey, jwk
-from tests.gateway.desk import request_of
 
 SIGNING = SigningKey("2026", Ed25519PrivateKey.generate(), 0)
 DEVICE = jwk(Ed25519PrivateKey.generate().public_key())
@@ -122,6 +123,15 @@ def issuer_token(private: Any = PARTNER, *, kid: str | None = "k1", algorithm: s
     claims |= {"scope": "customers:read", **changed}
     headers = {} if kid is None else {"kid": kid}
     return pyjwt.encode({k: v for k, v in claims.items() if v is not None}, private, algorithm=algorithm, headers=headers)
+
+
+def request_of(method: str, target: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Request:
+    return made_request(method, target, headers=headers, body=body)
+
+
+def basic(key: str, secret: str) -> str:
+    """The Authorization header of RFC 7617."""
+    return "Basic " + base64.b64encode(f"{key}:{secret}".encode()).decode()
 
 
 def with_token(token: str, scheme: str = "Bearer") -> Request:

@@ -18,11 +18,15 @@ from core.ids import new_request_id
 from core.records import ChangeSet
 from core.secret import Secret
 from core.supervise import Tasks
+from gateway.access.assembly import AccessParts
+from gateway.access.dpop import DpopProofs
+from gateway.access.key_sets import KeySets
 from gateway.http1.message import made_request
 from gateway.pipe import run
-from gateway.pipeline import compose
+from gateway.pipeline import Composer, Lasting
 from gateway.problems import problem
 from gateway.router import Router
+from gateway.sessions import open_sessions
 from gateway.stage import Request, Response
 from gateway.tokens import Tokens
 from registry.credentials import Credentials, Issued
@@ -35,6 +39,7 @@ from server.sources import SourcePool
 from tests.gateway.ledger import Ledger
 
 CUSTOMERS = 7
+PUBLIC_URL = "http://gateway.test"
 FIELDS = ("customer_id", "name", "channel", "score", "tags")
 SCOPES = ["customers:read", "customers:write", "visits:read", "visits:write", "points:read"]
 
@@ -172,8 +177,13 @@ async def open_desk(folder: Path, *, tasks: Tasks, declared: dict[str, Any] | No
         await prepare_mirror(snapshot.platform, parts)
         ledger = await _fill(parts, pool)
         services = make_services(snapshot.platform, parts, pool, make_tiers(parts))
-        router = compose(snapshot, services.services, parts.limits)
-        made = Tokens(snapshot)
+        sessions = await open_sessions(parts.app_sessions, parts.bus, tasks, node=parts.node, public_url=PUBLIC_URL)
+        access = AccessParts(KeySets(tasks), DpopProofs(parts.replays), parts.replays, sessions.revocations)
+        limits = parts.limits
+        lasting = Lasting(limits.shared, limits.local, access, sessions, parts.usage, tasks.spawn)
+        lasting.upstreams.reload(snapshot.platform.upstreams)
+        router = Router(Composer(lasting).compose(snapshot, services.services))
+        made = Tokens(snapshot, issuer=PUBLIC_URL)
         tokens = {name: made.make(name, each.key, snapshot.platform.apps[name].scopes) for name, each in issued.items()}
         yield Desk(parts, snapshot, router, ledger, issued, tokens)
 

@@ -9,12 +9,12 @@ from typing import Any
 from config.upstreams import Endpoint, Match, Route, Upstream
 from core.supervise import Tasks
 from gateway.http1.engine import Engine, Patience
+from gateway.http1.forward import Forward
 from gateway.http1.message import Request
 from gateway.http1.shadow import ShadowCopies
 from gateway.listener import Listener, bind
 from gateway.pipe import Pipe
 from gateway.stage import Handler, Stage
-from gateway.http1.forward import Forward
 from gateway.upstream.shadow import Shadowing
 from gateway.upstream.upstream import Upstreams
 

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.access.api_key import ApiKey
+from gateway.http1.head import parse_request
+from gateway.http1.refused import Refused
 from gateway.identity import Identity
 from gateway.stage import Request
-from tests.gateway.access_desk import OLD_SECRET, SHOP_KEY, SHOP_SECRET, credentials, identified, refusal
-from tests.gateway.desk import basic, request_of
+from tests.gateway.access_desk import OLD_SECRET, SHOP_KEY, SHOP_SECRET, basic, credentials, identified, refusal, request_of
 
 _SHOP = Identity("shop", SHOP_KEY, means="key")
 _MEANS = ApiKey(credentials())
@@ -23,8 +24,7 @@ def _with(**headers: str) -> Request:
 
 
 def _raw(*lines: bytes) -> Request:
-    head = b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(line + b"\r\n" for line in lines) + b"\r\n"
-    return Request(b"GET", b"/", head, b"")
+    return parse_request(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(line + b"\r\n" for line in lines) + b"\r\n")
 
 
 def test_both_forms_let_the_app_in() -> None:
@@ -34,19 +34,16 @@ def test_both_forms_let_the_app_in() -> None:
     assert identified(_MEANS, _raw(b"X-API-KEY:\t " + f"{SHOP_KEY}.{SHOP_SECRET}".encode() + b" \t")) == _SHOP
 
 
-def test_a_key_in_its_own_field_is_not_sent_upstream_and_authorization_is_the_engines() -> None:
-    request = _with(x_api_key=f"{SHOP_KEY}.{SHOP_SECRET}")
-    identified(_MEANS, request)
-    assert request.removed == {b"x-api-key"}
-    request = _with(authorization=basic(SHOP_KEY, SHOP_SECRET))
-    identified(_MEANS, request)
-    assert request.removed is None
-
-
 def test_it_is_used_where_one_of_the_fields_is_there() -> None:
-    assert _MEANS.is_used(_with(x_api_key=""))
+    assert _MEANS.is_used(_with(x_api_key="x"))
     assert _MEANS.is_used(_with(authorization="Basic x"))
-    for other in (_with(), _with(authorization="Bearer x"), _with(x_api_key_id="1"), _with(accept="x-api-key: 1")):
+    for other in (
+        _with(),
+        _with(x_api_key=""),
+        _with(authorization="Bearer x"),
+        _with(x_api_key_id="1"),
+        _with(accept="x-api-key: 1"),
+    ):
         assert not _MEANS.is_used(other)
     assert not _MEANS.needs_body(_with())
 
@@ -80,7 +77,8 @@ def test_the_older_secret_works_until_its_overlap_ends() -> None:
     ],
 )
 def test_a_wrong_key_is_refused_in_both_forms(key: str) -> None:
-    assert refusal(_MEANS, _with(x_api_key=key)) == "key_invalid"
+    if key:
+        assert refusal(_MEANS, _with(x_api_key=key)) == "key_invalid"
     name, _, secret = key.partition(".")
     assert refusal(_MEANS, _with(authorization=basic(name, secret))) == "key_invalid"
 
@@ -93,7 +91,8 @@ def test_a_malformed_basic_is_refused(encoded: str) -> None:
 def test_a_key_that_is_given_twice_is_refused_even_if_both_are_right() -> None:
     line = f"X-Api-Key: {SHOP_KEY}.{SHOP_SECRET}".encode()
     assert refusal(_MEANS, _raw(line)) == "let in"
-    assert refusal(_MEANS, _raw(line, line.lower())) == "key_invalid"
+    with pytest.raises(Refused, match="more than one"):
+        _raw(line, line.lower())
     both = _with(x_api_key=f"{SHOP_KEY}.{SHOP_SECRET}", authorization=basic(SHOP_KEY, SHOP_SECRET))
     assert refusal(_MEANS, both) == "key_invalid"
 
@@ -103,5 +102,5 @@ def test_noise_lets_nobody_in(noise: bytes, scheme: bytes) -> None:
     request: Any = request_of("GET", "/")
     request.authorization = scheme + noise
     assert refusal(_MEANS, request) == "key_invalid"
-    clean = noise.translate(None, b"\r\n")
-    assert refusal(_MEANS, _raw(b"X-Api-Key: " + clean)) == "key_invalid"
+    request.authorization, request.api_key = b"", noise
+    assert refusal(_MEANS, request) == "key_invalid"

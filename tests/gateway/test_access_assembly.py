@@ -32,10 +32,10 @@ from tests.gateway.access_desk import (
     credentials,
     document,
     issuer_token,
+    request_of,
     snapshot_of,
     with_token,
 )
-from tests.gateway.desk import request_of
 
 _DEFAULT = Policies().authenticate
 

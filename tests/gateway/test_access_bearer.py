@@ -31,10 +31,10 @@ from tests.gateway.access_desk import (
     identified,
     issuer_token,
     refusal,
+    request_of,
     snapshot_of,
     with_token,
 )
-from tests.gateway.desk import request_of
 
 
 def _platform_token(**changed: Any) -> str:

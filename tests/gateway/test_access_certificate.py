@@ -16,8 +16,7 @@ from config.model import App
 from gateway.access.certificate import ClientCertificate
 from gateway.identity import Identity
 from gateway.stage import Request
-from tests.gateway.access_desk import identified, refusal
-from tests.gateway.desk import request_of
+from tests.gateway.access_desk import identified, refusal, request_of
 
 _BORN = datetime(2026, 1, 1, tzinfo=UTC)
 _NOW = _BORN + timedelta(days=10)
@@ -55,6 +54,7 @@ _PRINT = hashlib.sha256(_SHOP).hexdigest()
         "CN=shop,O=Acme\\, Ltd,C=CN",
         "2.5.4.3=shop,O=Acme\\2C Ltd,C=CN",
     ],
+    ids=["print", "upper", "colons", "name", "oid"],
 )
 def test_it_stands_for_its_app_however_it_is_written(declared: str) -> None:
     means = _means(shop=(declared,))

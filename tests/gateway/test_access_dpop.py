@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,9 +17,13 @@ from hypothesis import strategies as st
 
 from cache.replays_memory import MemoryReplays
 from core.errors import Unauthenticated, Unavailable
+from gateway.access.bearer import Bearer
 from gateway.access.dpop import DpopProofs
 from gateway.access.jwk import packed, thumbprint
 from gateway.http1.message import Request, made_request
+from gateway.identity import Identity
+from gateway.tokens import Tokens
+from tests.gateway.access_desk import SCOPES, SHOP_KEY, bearer, snapshot_of
 from tests.gateway.signing import NOW
 
 P256, ED25519 = generate_private_key(SECP256R1()), Ed25519PrivateKey.generate()
@@ -243,6 +248,13 @@ class TestReplays:
         clock[0] = NOW + 121
         assert code_of(request_with(made), by=proofs) == "dpop_invalid"
 
+    def test_half_a_surrogate_pair_is_a_jti_like_any_other(self) -> None:
+        text = b'{"jti":"\\ud800","htm":"GET","htu":"https://gateway/v1/customers","iat":%d}' % int(NOW)
+        made = _signed_text(msgspec.json.encode({"typ": "dpop+jwt", "alg": "ES256", "jwk": P256_JWK}), text)
+        proofs = DpopProofs(MemoryReplays(), lambda: NOW)
+        assert checked(request_with(made), by=proofs)
+        assert code_of(request_with(made), by=proofs) == "replayed"
+
     async def test_a_store_that_answers_later_is_waited_for(self) -> None:
         answers: list[bool] = [True, False]
 
@@ -280,3 +292,46 @@ class TestFuzz:
         request = made_request("GET", "/")
         request._headers = {"dpop": field}
         assert code_of(request, TOKEN) == "dpop_invalid"
+
+
+class TestATokenBoundToAKey:
+    """The whole of RFC 9449 §7: the platform's own token, its bearer means, and proofs."""
+
+    def _token(self) -> str:
+        return Tokens(snapshot_of()).make("shop", SHOP_KEY, SCOPES, jkt=thumbprint(P256_JWK))
+
+    def _asked(self, means: Bearer, token: str, proof_: str | None, scheme: str = "DPoP") -> Identity:
+        fields = {"authorization": f"{scheme} {token}", **({"dpop": proof_} if proof_ is not None else {})}
+        identity = means.identify(made_request("GET", "/v1/customers", headers=fields))
+        assert isinstance(identity, Identity)
+        return identity
+
+    def _proof(self, token: str, jti: str = "j-1", **more: Any) -> str:
+        ath = packed(hashlib.sha256(token.encode()).digest()).decode()
+        return proof({"jti": jti, "htu": "http://gateway/v1/customers", "iat": int(time.time()), "ath": ath}, **more)
+
+    def test_is_taken_with_a_fresh_proof_of_that_key_each_time(self) -> None:
+        means, token = bearer(proofs=DpopProofs(MemoryReplays())), self._token()
+        for number in range(3):
+            assert self._asked(means, token, self._proof(token, f"j-{number}")).app == "shop"
+
+    @pytest.mark.parametrize("case", ["replayed", "no proof", "another token's", "another key's", "as Bearer"])
+    def test_is_refused_otherwise(self, case: str) -> None:
+        means, token = bearer(proofs=DpopProofs(MemoryReplays())), self._token()
+        good = self._proof(token)
+        assert self._asked(means, token, good).app == "shop"
+        given = {
+            "replayed": (good, "DPoP", "replayed"),
+            "no proof": (None, "DPoP", "dpop_invalid"),
+            "another token's": (self._proof(self._token(), "j-2"), "DPoP", "dpop_invalid"),
+            "another key's": (
+                self._proof(token, "j-2", header={"jwk": ED25519_JWK}, key=ED25519, algorithm="EdDSA"),
+                "DPoP",
+                "token_binding",
+            ),
+            "as Bearer": (self._proof(token, "j-2"), "Bearer", "token_binding"),
+        }
+        field, scheme, code = given[case]
+        with pytest.raises(Unauthenticated) as refused:
+            self._asked(means, token, field, scheme)
+        assert refused.value.specific_code == code

@@ -18,8 +18,8 @@ from gateway.stage import Request, Response, Stage
 from gateway.stages.authenticate import Authenticate
 from gateway.tokens import Tokens
 from tests.conformance.stage_suite import StageSuite
-from tests.gateway.access_desk import SHOP_KEY, SHOP_SECRET, app_token, bearer, credentials, snapshot_of
-from tests.gateway.desk import Desk, basic, header, json_of, request_of
+from tests.gateway.access_desk import SHOP_KEY, SHOP_SECRET, app_token, basic, bearer, credentials, request_of, snapshot_of
+from tests.gateway.desk import Desk, header, json_of
 
 
 class _Signature:

@@ -12,6 +12,7 @@ from tests.gateway.odd_requests import ACCEPTED, ODD_REQUESTS, Odd
 from tests.gateway.wire_builds import Builds, Verdict
 from tests.gateway.wire_messages import METHOD, REQUESTS, TARGET, VALUES
 
+pytestmark = pytest.mark.timeout(300)  # the first test may have to compile first
 _FUZZ = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 TRACE = b"00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
 
@@ -72,7 +73,7 @@ def test_what_a_head_says_is_read() -> None:
 def test_every_field_that_must_not_go_on_is_left_out(builds: Builds) -> None:
     drops = [name for name, kind in fields.REQUEST_FIELDS.items() if not kind & fields.KEEP and not kind & fields.TOLD]
     assert len(drops) >= 9
-    kept = b"Accept: a\r\nX-Api-Key: k\r\nX-Ca-Key: c\r\nX_Y: 1\r\nTrailer: X-Sum\r\n"
+    kept = b"Accept: a\r\nX-Ca-Key: c\r\nX_Y: 1\r\nTrailer: X-Sum\r\n"
     data = head(*kept.split(b"\r\n")[:-1], *(name.title() + b": a" for name in drops), b"X-Zhiyun-App: forged", b"x-zhiyun-: a")
     assert dict(builds.verdict("request", data)[1:])["forward"] == kept
 

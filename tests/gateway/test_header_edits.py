@@ -1,7 +1,7 @@
 """Header edits on both ways."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.policies import HeaderEdit
@@ -65,6 +65,7 @@ def test_fields_of_the_connection_are_not_edited(name: str) -> None:
         AnswerHeaders(HeaderEdit(set={name: "x"}), "x")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_what_comes_in_a_path_can_not_make_a_header_line(value: str) -> None:
     request = made_request("GET", "/")

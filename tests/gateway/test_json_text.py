@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.json_text import decoded, encoded, is_json
@@ -15,6 +15,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_what_is_written_reads_the_same(value: Any) -> None:
     assert decoded(encoded(value)) == value

@@ -1,11 +1,13 @@
 """The two twins of the scanner, and all that is compiled with them: equal verdicts on whatever comes."""
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from gateway.http1 import fields, scanner
 from tests.gateway.wire_builds import Builds
 from tests.gateway.wire_messages import REQUESTS, RESPONSES
 
+pytestmark = pytest.mark.timeout(300)  # the first test may have to compile first
 _FUZZ = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.policies import Grant
@@ -43,7 +43,6 @@ def json_response(value: object, *headers: tuple[str, str]) -> Response:
     return Response(200, [JSON, *headers], msgspec.json.encode(value))
 
 
-@pytest.mark.req("2.14")
 @pytest.mark.req("2.24")
 @pytest.mark.parametrize(
     ("operation", "answer", "expected"),
@@ -304,6 +303,7 @@ async def test_masks_hold_in_a_stream_of_events() -> None:
     assert await streamed(event, app="other") == event
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 400), max_size=6))
 async def test_masks_hold_wherever_a_stream_is_cut(cuts: list[int]) -> None:
     events = CHANGE % msgspec.json.encode(RECORD) * 3
@@ -338,6 +338,7 @@ DOCUMENTS = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(DOCUMENTS, st.sampled_from(["get", "query", "changes", "route"]))
 async def test_whatever_an_answer_looks_like_no_ungranted_field_is_in_it(document: Any, operation: Operation) -> None:
     stage = fields(operation, {"fields": ["n"], "masks": {"n": {}}})

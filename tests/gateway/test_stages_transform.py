@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config import policies
@@ -59,6 +59,7 @@ async def test_the_target_upstream(fields: dict[str, Any], target: str, expected
     assert await target_of(transform(**fields), target, id="7") == expected
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 async def test_no_variable_makes_a_second_line_parameter_or_segment(value: str) -> None:
     try:
@@ -244,6 +245,7 @@ def test_a_policy_out_of_shape(fields: dict[str, Any]) -> None:
         transform(**fields)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80))
 async def test_any_body_is_translated_or_refused(body: bytes) -> None:
     for fields in ({"request_body": {"x": "{body.a}"}}, {"xml": "client"}, {"xml": "upstream"}):

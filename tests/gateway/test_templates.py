@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import ConfigError, InvalidInput
@@ -59,6 +59,7 @@ def test_a_line_break_of_the_operator_is_refused() -> None:
         header_value("a\r\nEvil: 1", "x")
 
 
+@settings(deadline=None)
 @given(HOSTILE, HOSTILE)
 def test_no_variable_can_end_a_header_line(one: str, two: str) -> None:
     value = header_value("a {path.one} b {path.two}", "x")(request(one=one, two=two))
@@ -69,6 +70,7 @@ def test_no_variable_can_end_a_header_line(one: str, two: str) -> None:
     assert made.added[0].count(b"\n") == 1
 
 
+@settings(deadline=None)
 @given(HOSTILE)
 def test_no_variable_can_add_a_query_parameter(value: str) -> None:
     packed = query_value("<{path.value}>", "x")(request(value=value))
@@ -77,6 +79,7 @@ def test_no_variable_can_add_a_query_parameter(value: str) -> None:
     assert not set(packed) & set("&=#?;/ \r\n")
 
 
+@settings(deadline=None)
 @given(HOSTILE)
 def test_no_variable_can_add_or_climb_a_path_segment(value: str) -> None:
     fill = path("/api/{path.value}/x", "x")
@@ -92,6 +95,7 @@ def test_no_variable_can_add_or_climb_a_path_segment(value: str) -> None:
     assert not set(segments[2]) & set("?#;\\ \r\n")
 
 
+@settings(deadline=None)
 @given(st.lists(HOSTILE.filter(lambda text: text not in ("", ".", "..") and "/" not in text and "\\" not in text), max_size=4))
 def test_the_rest_of_a_path_keeps_its_segments(rest: list[str]) -> None:
     made = path("/api/{path.rest...}", "x")(request(rest="/".join(rest)))
@@ -145,6 +149,7 @@ def test_a_json_template(template: Any, expected: Any) -> None:
     assert json_body(template, "x")(request(), BODY) == expected
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | HOSTILE, lambda inner: st.lists(inner) | st.dictionaries(HOSTILE, inner)

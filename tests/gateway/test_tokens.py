@@ -21,7 +21,12 @@ from registry.registry import Registry
 from registry.snapshot import Snapshot, build_snapshot
 from registry.tokens import SigningKeys
 from server.parts import Parts, open_parts
-from tests.gateway.desk import document
+
+_DECLARED = {
+    "version": 1,
+    "plans": {"gold": {"per_s": 10, "burst": 10}},
+    "apps": {"shop": {"plan": "gold"}, "reader": {"plan": "gold"}},
+}
 
 
 @dataclass(frozen=True)
@@ -37,10 +42,10 @@ class Desk:
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     async with AsyncExitStack() as stack:
-        settings = Settings(data_dir=tmp_path, master_key=Secret("m" * 32), plugins=("tests.gateway.ledger",))
+        settings = Settings(data_dir=tmp_path, master_key=Secret("m" * 32))
         parts = await open_parts(settings, stack, role="gateway-0")
         await SigningKeys(parts.resources, parts.vault).ensure()
-        await Registry(parts.resources, parts.vault, parts.adapters).apply(document(), actor="test")
+        await Registry(parts.resources, parts.vault, parts.adapters).apply(_DECLARED, actor="test")
         credentials = Credentials(parts.resources, parts.vault)
         issued = {name: await credentials.issue("app", name, actor="test") for name in ("shop", "reader")}
         snapshot = await build_snapshot(parts.resources, parts.vault, parts.adapters)

@@ -102,6 +102,13 @@ def test_the_adaptive_limit_is_asked_and_told() -> None:
     assert told == [(0.2, 1, False)]
 
 
+def test_the_adaptive_limit_that_is_declared_holds() -> None:
+    upstream = UpstreamState("orders", declared("a", adaptive=Adaptive(initial=4, min_limit=4)))
+    for _ in range(4):
+        upstream.choose(GET)
+    assert code(upstream) == "upstream_busy"
+
+
 def test_no_endpoint_no_weight_and_all_down_are_told() -> None:
     assert code(UpstreamState("orders", Upstream())) == "upstream_down"
     assert code(UpstreamState("orders", Upstream(endpoints=(Endpoint("http://a:1", weight=0),)))) == "upstream_down"

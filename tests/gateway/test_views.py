@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.model import App, Platform
@@ -109,6 +109,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_what_stands_under_a_masked_or_ungranted_name_is_never_shown(value: Any) -> None:
     document = {"secret": value, "a": {"secret": value}, "b": [{"secret": value}], "c": 1}

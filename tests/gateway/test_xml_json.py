@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -168,6 +168,7 @@ def objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
+@settings(deadline=None)
 @given(st.recursive(TEXTS, objects, max_leaves=12))
 def test_what_is_written_reads_as_it_was(value: Any) -> None:
     data = to_xml(value, "root")
@@ -175,6 +176,7 @@ def test_what_is_written_reads_as_it_was(value: Any) -> None:
     etree.fromstring(data)  # another parser finds it well-formed
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text("<>/ab&;='\"!?[]- \n", max_size=60).map(str.encode))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     try:

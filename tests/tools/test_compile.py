@@ -45,6 +45,7 @@ def test_an_image_is_not_made_without_a_c_compiler(checkout: Path) -> None:
 
 
 @pytest.mark.servers
+@pytest.mark.timeout(600)
 def test_what_does_not_compile_is_named_and_nothing_of_it_is_used(checkout: Path) -> None:
     with (checkout / "gateway" / "http1" / "_scanner.pyx").open("a") as source:
         source.write("\ncdef int broken(:\n")
@@ -55,6 +56,7 @@ def test_what_does_not_compile_is_named_and_nothing_of_it_is_used(checkout: Path
 
 
 @pytest.mark.servers
+@pytest.mark.timeout(600)
 def test_what_was_compiled_is_used_until_a_source_changes(checkout: Path) -> None:
     build()
     shutil.copytree(ROOT / "build" / "compiled", checkout / "build" / "compiled")
