@@ -45,7 +45,7 @@ class Revocations:
         """Take them in, in any order and any number of times; then the callbacks are told of those that were news."""
         now_ms = self._now_ms()
         news = [each for each in found if each.until_ms > now_ms and self._is_news(each)]
-        self._is_empty = self._is_empty and not news
+        self._is_empty = self._is_empty and not len(self)
         if len(self) > self._max_entries:
             self.drop_expired()
             self._shrink()

@@ -124,7 +124,7 @@ async def open_parts(settings: Settings, stack: AsyncExitStack, *, role: str) ->
         limits=limits,
         replays=replays,
     )
-    for store in (parts.job_states, parts.quarantine, parts.journal):
+    for store in (parts.job_states, parts.quarantine, parts.journal, parts.usage):
         await unless_down(store.prepare(), may_be_down=not is_office)
     return parts
 

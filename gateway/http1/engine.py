@@ -4,6 +4,7 @@ One loop, no locks. `sweep` is the only timer: it looks at every connection's de
 """
 
 import asyncio
+import ipaddress
 import os
 import time
 from collections.abc import Callable, Coroutine
@@ -81,9 +82,10 @@ class Engine:
         """A trusted proxy is in front: who it says is calling is the nearest address that is no trusted proxy itself."""
         remote = peer
         for each in reversed(request.forwarded_for.decode("ascii", "replace").split(",")):
-            if not each.strip():
-                break
-            remote = each.strip()
+            try:
+                remote = str(ipaddress.ip_address(each.strip()))
+            except ValueError:
+                break  # what is no address is nobody's: the nearest good one counts
             if not self.is_trusted(remote):
                 break
         request.remote = remote

@@ -11,7 +11,7 @@ from gateway.http1 import answer
 from gateway.http1.chunked import ChunkScanner
 from gateway.http1.engine import Engine
 from gateway.http1.exchange import Exchange
-from gateway.http1.head import MAX_HEAD_BYTES, has_bare_line_end, parse_request, usual_request
+from gateway.http1.head import MAX_HEAD_BYTES, has_bare_line_end, parse_request, usual_request, why_too_large
 from gateway.http1.message import Request, Response
 from gateway.http1.passage import Passage
 from gateway.http1.refused import Refused
@@ -158,7 +158,7 @@ class Inbound:
 
     def _incomplete(self, data: bytes, at: float, *, is_whole: bool) -> None:
         if is_whole or len(data) > MAX_HEAD_BYTES:
-            raise Refused(431, "headers_too_large", f"request line and header fields together have at most {MAX_HEAD_BYTES} bytes")
+            raise why_too_large(data)
         if data and not data[:1].isupper():
             raise Refused(400, "malformed_request", "a request begins with its method in capital letters")
         if has_bare_line_end(data):

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from config.model import App, Device, Platform
 from core.ids import AppKey
 from core.secret import Secret
-from gateway.http1.message import Request, headers_of, made_request
+from gateway.http1.head import parse_request
+from gateway.http1.message import Request, made_request
 from registry.snapshot import Credential, LiveSecret, Snapshot
 
 NOW = 1_800_000_000.0
@@ -37,11 +38,7 @@ def snapshot(devices: Mapping[str, Device] | None = None) -> Snapshot:
 
 def request_from(head: bytes, body: bytes = b"", *, scheme: str = "https") -> Request:
     """The request that a listener makes of these bytes."""
-    line, _, lines = head.partition(b"\r\n")
-    verb, target, _ = line.split(b" ")
-    request = Request(verb, target, head, lines[:-2])
-    request.line = line
-    request.host = headers_of(head)["host"].encode()
+    request = parse_request(head)
     request.scheme = scheme
     request.content = body
     request.body_length = len(body)

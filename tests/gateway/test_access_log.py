@@ -33,7 +33,7 @@ def test_a_line_has_what_one_looks_for_and_no_secret(tmp_path: Path) -> None:
     request = ended("/v1/customers/K1?phone=13800000000&token=secret", status=503, took_s=0.25, code="unavailable", cache="miss")
     request.trace = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     request.upstream = "http://10.0.0.7:9000"
-    request.attributes["upstream_s"] = 0.125
+    request.upstream_s = 0.125
     log.on_end(request)
     log.close()
     (line,) = lines(tmp_path / "access-0.log")

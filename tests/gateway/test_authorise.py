@@ -10,7 +10,7 @@ from gateway.stage import Request, Stage
 from gateway.stages.authorise import Admission, Authorise
 from gateway.tokens import Tokens
 from tests.conformance.stage_suite import StageSuite
-from tests.gateway.desk import SCOPES, Desk, json_of, request_of
+from tests.gateway.desk import PUBLIC_URL, SCOPES, Desk, json_of, request_of
 
 PLATFORM = Platform(
     plans={"gold": Plan(per_s=1, burst=1)},
@@ -240,7 +240,7 @@ async def test_different_apps_are_offered_different_services(
 
 
 async def test_a_scope_must_be_in_the_token_and_still_belong_to_the_app(desk: Desk) -> None:
-    tokens = Tokens(desk.snapshot)
+    tokens = Tokens(desk.snapshot, issuer=PUBLIC_URL)
     narrow = tokens.make("shop", desk.issued["shop"].key, ["points:read"])
     stale = tokens.make("reader", desk.issued["reader"].key, SCOPES)
     for token, path in ((narrow, "/v1/customers/K1"), (stale, "/v1/points/M1")):

@@ -110,7 +110,7 @@ def test_a_sampled_request_arrives_at_the_collector_without_secrets(collector: C
     request = ended("/v1/customers/K1?token=secret", status=503, code="unavailable", cache="miss", took_s=0.25)
     request.authorization = b"Bearer secret"
     request.upstream = "http://10.0.0.7:9000"
-    request.attributes["upstream_s"] = 0.125
+    request.upstream_s = 0.125
     traced(tracer, request, INCOMING)
     spans.close()
     server, upstream = collector.spans
