@@ -13,8 +13,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
-
 from benchmarks.gateway_load import GATEWAY_CORE, LOAD_CORE, filled
 from benchmarks.node import descendants, free_port
 from benchmarks.report import ROOT
@@ -48,6 +46,7 @@ class Peer:
     command: Callable[[Path, int, Place], list[str]]
     does_all: bool = False
     module: str = ""  # of npm
+    version: str = "latest"
 
 
 def _nginx(config: Path, port: int, place: Place) -> list[str]:
@@ -71,7 +70,7 @@ PEERS_BY_NAME: Mapping[str, Peer] = {
     "aiohttp": Peer(sys.executable, "aiohttp PyJWT (pip)", "", _aiohttp, does_all=True),
     "Caddy": Peer("caddy", "caddy", "Caddyfile", lambda config, port, place: ["caddy", "run", "--config", str(config)]),
     "http-proxy": Peer("node", "nodejs npm", "http_proxy.cjs", _node, module="http-proxy"),
-    "fast-gateway": Peer("node", "nodejs npm", "fast_gateway.cjs", _node, module="fast-gateway"),
+    "fast-gateway": Peer("node", "nodejs npm", "fast_gateway.cjs", _node, module="fast-gateway", version="3.4.7"),
 }
 
 
@@ -84,7 +83,16 @@ def missing(name: str) -> str:
         if shutil.which("npm") is None:
             return f"{name} is left out: npm is not installed (Debian: apt-get install npm)"
         MODULES.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--no-audit", "--no-fund", "--silent", "--prefix", str(MODULES), peer.module]
+        command = [
+            "npm",
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "--silent",
+            "--prefix",
+            str(MODULES),
+            f"{peer.module}@{peer.version}",
+        ]
         try:
             subprocess.run(command, check=True, capture_output=True, timeout=180)
         except (subprocess.SubprocessError, OSError) as error:
@@ -199,6 +207,12 @@ def with_workers(place: Place, workers: int) -> Place:
     return replace(place, workers=workers, core=str(GATEWAY_CORE) if workers == 1 else f"{GATEWAY_CORE},{LOAD_CORE}")
 
 
-def options_of(text: str) -> dict[str, object]:
-    """What `running_ours` wrote."""
-    return msgspec.json.decode(text, type=dict[str, object])
+@contextmanager
+def redis_server(folder: Path) -> Iterator[str]:
+    """A Redis without a disk on the load's core; its URL. RuntimeError where it is not installed."""
+    if shutil.which("redis-server") is None:
+        raise RuntimeError("redis-server is not installed (Debian: apt-get install redis-server)")
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
+    with started(command, port, str(LOAD_CORE), folder, {}):
+        yield f"redis://127.0.0.1:{port}/0"

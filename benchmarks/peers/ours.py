@@ -7,6 +7,7 @@ JSON, as the first argument.
 import asyncio
 import gc
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,8 +26,9 @@ from core.supervise import Tasks
 from gateway.access.bearer import Bearer
 from gateway.access.sources import AppTokens
 from gateway.access_log import AccessLog
-from gateway.http1.engine import Engine
+from gateway.http1.engine import Engine, Spawn
 from gateway.http1.forward import Forward
+from gateway.http1.message import Request
 from gateway.listener import Listener, bind
 from gateway.metrics import MetricsFile
 from gateway.pipe import Pipe
@@ -71,7 +73,7 @@ def platform(options: Options) -> Platform:
     )
 
 
-def stages(options: Options, limiter: Limiter) -> tuple[Stage, ...]:
+def pipes(options: Options, limiter: Limiter) -> tuple[Stage, ...]:
     """Those of one route, in the order in which the product has them."""
     declared = platform(options)
     credential = Credential(AppKey(options.key), "app", "bench", (LiveSecret(Secret(options.secret), None),))
@@ -93,20 +95,23 @@ def stages(options: Options, limiter: Limiter) -> tuple[Stage, ...]:
     )
 
 
+def engine_of(
+    declared: Platform, made: Sequence[Stage], upstreams: Upstreams, observers: tuple[Callable[[Request], None], ...], spawn: Spawn
+) -> Engine:
+    """The engine with all routes of the declaration behind the same stages."""
+    entries = [
+        (route.match, Pipe(name, made, kind="route", proxy=Forward(name, route, upstreams), max_body_bytes=2 << 30))
+        for name, route in declared.routes.items()
+    ]
+    return Engine(_Found(Router(entries)), spawn=spawn, observers=observers)
+
+
 async def main() -> None:
     options = msgspec.json.decode(sys.argv[1], type=Options)
     tasks = Tasks(lambda name, error: print(f"{name} has failed: {error!r}", file=sys.stderr))
     limiter = RedisLimiter(options.redis, MemoryLimiter()) if options.redis else MemoryLimiter()
-    upstreams = Upstreams()
-    upstreams.reload(platform(options).upstreams)
-    made = stages(options, limiter)
-    router = Router(
-        [
-            (route.match, Pipe(name, made, kind="route", proxy=Forward(name, route, upstreams), max_body_bytes=2 << 30))
-            for name, route in platform(options).routes.items()
-        ]
-    )
-    observers = []
+    made = pipes(options, limiter)
+    observers: list[Callable[[Request], None]] = []
     if options.metrics:
         recorder = Recorder()
         observers.append(recorder.on_end)
@@ -115,7 +120,9 @@ async def main() -> None:
         log = AccessLog(Path(options.folder), str(options.port))
         observers.append(log.on_end)
         tasks.keep(log.keep, name="log")
-    engine = Engine(_Found(router), spawn=lambda work, name: tasks.spawn(work, name=name), observers=tuple(observers))
+    declared, upstreams = platform(options), Upstreams()
+    upstreams.reload(declared.upstreams)
+    engine = engine_of(declared, made, upstreams, tuple(observers), lambda work, name: tasks.spawn(work, name=name))
     await Listener(engine, tasks).start(bind("127.0.0.1", options.port))
     gc.collect()
     gc.freeze()
@@ -123,6 +130,8 @@ async def main() -> None:
 
 
 class _Found:
+    """The router as the engine asks it."""
+
     def __init__(self, router: Router) -> None:
         self.find = router.find
 
