@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -103,13 +104,18 @@ def missing(name: str) -> str:
 def configured(name: str, port: int, place: Place) -> str:
     """The text of a peer's configuration."""
     values = {"PORT": str(port), "UPSTREAM": str(place.upstream), "FOLDER": str(place.folder), "WORKERS": str(place.workers)}
-    values |= {"KEY": place.key, "SECRET": place.secret, "TEMP": temporary(place.folder), "SINK": "0"}
+    values |= {"KEY": place.key, "SECRET": place.secret, "TEMP": temporary(place.folder), "USER": user()}
     return filled((PEERS / PEERS_BY_NAME[name].template).read_text(), values)
 
 
 def temporary(folder: Path) -> str:
     """nginx's folders of its own, which else are the system's."""
     return " ".join(f"{name}_temp_path {folder}/{name};" for name in _TEMP)
+
+
+def user() -> str:
+    """Whom nginx's workers run as: who runs this, else they could not read a temporary folder."""
+    return pwd.getpwuid(os.getuid()).pw_name
 
 
 @contextmanager
@@ -147,7 +153,7 @@ def running_ours(place: Place, **options: object) -> Iterator[tuple[int, Callabl
 def upstream(folder: Path) -> Iterator[int]:
     """nginx with a fixed answer on the load's core, and behind it what takes bodies; its port."""
     port, sink = free_port(), free_port()
-    values = {"PORT": str(port), "SINK": str(sink), "FOLDER": str(folder), "TEMP": temporary(folder)}
+    values = {"PORT": str(port), "SINK": str(sink), "FOLDER": str(folder), "TEMP": temporary(folder), "USER": user()}
     config = folder / "upstream.conf"
     config.write_text(filled((PEERS / "upstream.conf").read_text(), values))
     place = Place(folder, 0, "", "")
