@@ -1,10 +1,11 @@
 """Ours against nginx, nginx+Lua, HAProxy, aiohttp, Caddy and Node's gateways: `python -m benchmarks.gateway [--quick] [--json]`.
 
-One gateway after the other in each round on a core of its own; see gateway_load for what is counted and gateway_report for what is
+Gateways take turns on one core, the load is on another; see gateway_load for what is counted and gateway_report for what is
 made of it. `--only NAME …` leaves out the rest.
 """
 
 import argparse
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -36,15 +37,21 @@ TWO_EACH = (TWO, f"{REFERENCE}, 2 workers")
 Started = Iterator[tuple[int, Callable[[], list[int]]]]
 
 
+def _folder(name: str) -> str:
+    return {PURE: "node-pure", TWO: "node-two"}.get(name, "node")
+
+
 class Bench:
     """One run of everything in a temporary folder, against one upstream."""
 
     def __init__(self, folder: Path, up: int, stack: ExitStack) -> None:
-        self._folder = folder
+        self.folder = folder
         self._stack = stack
         with gateway_node.running_ours(folder / "node", None) as (_, _, node):
             self._credential = gateway_node.prepare(node, up)
             gateway_node.wait_known(node, self._credential)
+        for name in (PURE, TWO):  # they run side by side: each needs a data folder of its own, with the same keys in it
+            shutil.copytree(folder / "node", folder / _folder(name))
         self.place = Place(folder, up, self._credential.key, self._credential.secret)
         self._redis = ""
         make_scripts(folder, self.place.key, self.place.secret)
@@ -55,7 +62,9 @@ class Bench:
         if name in (OURS, PURE, TWO):
             environment = {"ZHIYUN_PURE": "1"} if name == PURE else {}
             options = ["--workers", "2"] if name == TWO else []
-            with gateway_node.running_ours(self._folder / "node", self._credential, options=options, environment=environment) as (
+            with gateway_node.running_ours(
+                self.folder / _folder(name), self._credential, options=options, environment=environment
+            ) as (
                 port,
                 pids,
                 _,
@@ -72,48 +81,55 @@ class Bench:
     def _options(self, name: str) -> dict[str, object]:
         options = dict(PARTS[name])
         if options.pop("redis", False):
-            self._redis = self._redis or self._stack.enter_context(redis_server(self._folder))
+            self._redis = self._redis or self._stack.enter_context(redis_server(self.folder))
             options["redis"] = self._redis
         return options
 
-    def run(self, name: str, kinds: Sequence[str], turn: int, seconds: float) -> list[Run]:
-        with self.started(name) as (port, pids):
-            return [measure(name, port, pids, kind, self._folder, turn, seconds) for kind in kinds]
-
     def token(self) -> str:
-        with (self._folder / "known.tokens").open() as file:
+        with (self.folder / "known.tokens").open() as file:
             return file.readline().strip()
 
 
-def _plan(turn: int, quick: bool) -> list[tuple[str, Sequence[str]]]:
-    """What one round measures, in an order that turns, so that nothing always comes first."""
-    main: list[tuple[str, Sequence[str]]] = [(name, ("unique", "ids", "repeated") if quick else KINDS) for name in MAIN]
-    main = main[turn % 3 :] + main[: turn % 3]
-    rest: list[tuple[str, Sequence[str]]] = [(name, ("ids",)) for name in (*OTHERS, *PARTS)]
-    return main + rest + ([] if quick else [(name, ("ids",)) for name in TWO_EACH])
+def _groups(quick: bool) -> list[tuple[Sequence[str], dict[str, Sequence[str]]]]:
+    """Who is started together, and by kind of load who of them is measured, one right after the other: what is compared has the
+    machine of the same seconds. Who waits costs next to nothing meanwhile."""
+    kinds = ("unique", "ids", "repeated") if quick else KINDS
+    main = (*MAIN, *OTHERS)
+    groups: list[tuple[Sequence[str], dict[str, Sequence[str]]]] = [
+        (main, {kind: main if kind == "ids" else MAIN for kind in kinds}),
+        (tuple(PARTS), {"ids": tuple(PARTS)}),
+    ]
+    return groups if quick else [*groups, (TWO_EACH, {"ids": TWO_EACH})]
 
 
 def rounds(bench: Bench, *, count: int, seconds: float, quick: bool, only: Sequence[str]) -> tuple[list[Run], list[str]]:
-    """All runs, and a line for each gateway that was left out."""
+    """All runs, and a line for each gateway that was left out or did not run. Everything is started anew in each round: where a
+    process's memory lies is luck too."""
     left_out = {name: reason for name in OTHERS if (not only or name in only) and (reason := missing(name))}
     runs: list[Run] = []
     notes = list(left_out.values())
     for turn in range(count):
-        for name, kinds in _plan(turn, quick):
-            if name in left_out or (only and name not in only):
-                continue
-            try:
-                runs += bench.run(name, kinds, turn, seconds)
-            except RuntimeError as error:
-                notes.append(f"round {turn}: {name} did not run: {str(error)[-300:]}")
-            _tell(runs[-1:], turn, count)
+        for names, kinds in _groups(quick):
+            wanted = [name for name in names if name not in left_out and (not only or name in only)]
+            with ExitStack() as stack:
+                started = {}
+                for name in wanted:
+                    try:
+                        started[name] = stack.enter_context(bench.started(name))
+                    except RuntimeError as error:
+                        notes.append(f"round {turn + 1}: {name} did not run: {str(error)[-300:]}")
+                for kind, measured in kinds.items():
+                    for name in [each for each in _turned(measured, turn) if each in started]:
+                        port, pids = started[name]
+                        runs.append(measure(name, port, pids, kind, bench.folder, turn, seconds))
+                        print(f"round {turn + 1}/{count}: {name}, {kind}: {runs[-1].cpu_us:.1f} µs", file=sys.stderr, flush=True)
     return runs, notes
 
 
-def _tell(runs: list[Run], turn: int, count: int) -> None:
-    """Progress, on standard error."""
-    for run in runs:
-        print(f"round {turn + 1}/{count}: {run.name}, {run.kind}: {run.cpu_us:.1f} µs", file=sys.stderr, flush=True)
+def _turned(names: Sequence[str], turn: int) -> list[str]:
+    """Each round begins with another one, so that nobody always comes first."""
+    at = turn % len(names)
+    return [*names[at:], *names[:at]]
 
 
 def _sizes(bench: Bench, quick: bool) -> tuple[list[Table], list[Goal]]:

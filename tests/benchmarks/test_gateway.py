@@ -137,8 +137,12 @@ async def test_the_pace_is_kept_and_every_way_to_fail_is_counted() -> None:
 def _status(port: int, token: str) -> bytes:
     fields = f"Authorization: Bearer {token}\r\n" if token else ""
     with socket.create_connection(("127.0.0.1", port), 5) as connection:
-        connection.sendall(f"GET /api/v1/items/7 HTTP/1.1\r\nHost: x\r\n{fields}Connection: close\r\n\r\n".encode())
-        return connection.recv(4096)[9:12]
+        connection.sendall(f"GET /api/v1/items/7 HTTP/1.1\r\nHost: api.example.test\r\n{fields}Connection: close\r\n\r\n".encode())
+        answer = b""
+        while piece := connection.recv(4096):
+            answer += piece
+    assert (b'"widget"' in answer) == (answer[9:12] == b"200")  # the upstream's own body, not a default page
+    return answer[9:12]
 
 
 @pytest.fixture
