@@ -6,6 +6,7 @@ made of it. `--only NAME …` leaves out the rest.
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -175,6 +176,7 @@ def main() -> int:
     if reason := missing(REFERENCE):
         print(reason, file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     about = machine()
     count, seconds = options.rounds or (3 if options.quick else 10), options.seconds or (1 if options.quick else 4)
     with tempfile.TemporaryDirectory(prefix="zhiyun-bench-") as name, ExitStack() as stack:

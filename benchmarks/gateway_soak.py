@@ -6,6 +6,7 @@ on one core, the load (asyncio, paced) with upstream and back office on the othe
 
 import argparse
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -134,6 +135,7 @@ def main() -> int:
     if not gateway_node.can_pin():
         print("benchmarks.gateway_soak needs two cores: one for the gateway, one for the load", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     report = soak(options.minutes, options.share)
     if options.json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
