@@ -149,8 +149,11 @@ def report(runs: Sequence[Run], quick: bool, about: dict[str, object]) -> Report
     two = gateway_report.table(runs, "ids", TWO_EACH, "2 workers on both cores, which the load shares; one token", TWO_EACH[1])
     tables += [each for each in (parts, two) if each is not None]
     steal = max((run.steal for run in runs), default=0.0)
+    clean = sum(run.is_clean for run in runs)
+    rough = ["fewer than half of the runs are clean: the machine was busy, and every ratio and difference here is rough"]
     notes = [
-        f"{sum(run.is_clean for run in runs)} of {len(runs)} runs are clean; the worst had {100 * steal:.1f} % stolen",
+        *(rough if clean * 2 < len(runs) else []),
+        f"{clean} of {len(runs)} runs are clean; the worst had {100 * steal:.1f} % stolen",
         "nginx+Lua remembers 65,536 tokens, as ours does; it checks time, issuer, audience and scope; it tells no RateLimit fields",
         "HAProxy verifies each token anew; nginx, Caddy and Node's gateways only proxy",
     ]

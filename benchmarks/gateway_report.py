@@ -45,7 +45,7 @@ def table(runs: Sequence[Run], kind: str, names: Sequence[str], title: str, refe
             continue
         kept, is_clean = usable(mine)
         if not kept:
-            rows.append((name, "-", "-", "-", "-", "-", "-", f"0/{len(mine)}", sum(run.failures for run in mine)))
+            rows.append((name, "-", "-", "-", "-", "-", "-", "-", "-", f"0/{len(mine)}", sum(run.failures for run in mine)))
             continue
         spread = ratios(runs, name, reference, kind, lambda run: run.cpu_us)
         shown = f"{statistics.median(spread):.2f} [{min(spread):.2f}-{max(spread):.2f}]" if spread else "-"
@@ -56,13 +56,27 @@ def table(runs: Sequence[Run], kind: str, names: Sequence[str], title: str, refe
                 round(_median(kept, lambda run: run.p50_ms), 2),
                 round(_median(kept, lambda run: run.p99_ms), 2),
                 round(_median(kept, lambda run: run.cpu_us), 1),
+                round(min(run.cpu_us for run in kept), 1),
                 shown,
                 f"{100 * _median(mine, lambda run: run.steal):.1f} %",
+                f"{100 * _median(mine, lambda run: run.foreign):.0f} %",
                 f"{sum(run.is_clean for run in mine)}/{len(mine)}{'' if is_clean else ' (all shown)'}",
                 sum(run.failures for run in mine),
             )
         )
-    columns = ("gateway", "requests/s", "p50, ms", "p99, ms", "CPU, µs", f"CPU to {reference}", "steal", "clean", "failures")
+    columns = (
+        "gateway",
+        "requests/s",
+        "p50, ms",
+        "p99, ms",
+        "CPU, µs",
+        "least, µs",
+        f"CPU to {reference}",
+        "steal",
+        "others",
+        "clean",
+        "failures",
+    )
     return Table(title, columns, rows) if rows else None
 
 

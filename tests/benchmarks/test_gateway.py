@@ -28,8 +28,10 @@ Transfer/sec:      6.98MB
 """
 
 
-def _run(name: str, turn: int, cpu: float, *, kind: str = "unique", steal: float = 0.0, failures: int = 0) -> Run:
-    return Run(name, kind, turn, 1000, 5000.0, 1.0, 2.0, cpu, steal, 1.0, failures)
+def _run(
+    name: str, turn: int, cpu: float, *, kind: str = "unique", steal: float = 0.0, failures: int = 0, foreign: float = 0.0
+) -> Run:
+    return Run(name, kind, turn, 1000, 5000.0, 1.0, 2.0, cpu, steal, 1.0, failures, foreign)
 
 
 def test_figures_are_read_out_of_what_wrk_prints() -> None:
@@ -60,9 +62,12 @@ def test_a_ratio_is_of_one_round_and_the_median_of_rounds() -> None:
     assert gateway_report.ratio(runs, "ours", "nginx+Lua", "unique") == 0.9
 
 
-def test_rounds_that_were_stolen_from_do_not_count_where_three_are_clean() -> None:
+def test_rounds_that_others_took_from_do_not_count_where_three_are_clean() -> None:
     runs = [_run(name, turn, 10.0) for turn in range(3) for name in ("ours", "nginx+Lua")]
-    runs += [_run("ours", turn, 99.0, steal=0.2) for turn in range(3, 9)] + [_run("nginx+Lua", turn, 1.0) for turn in range(3, 9)]
+    runs += [_run("ours", turn, 99.0, steal=0.2) for turn in range(3, 6)] + [
+        _run("ours", turn, 99.0, foreign=0.2) for turn in range(6, 9)
+    ]
+    runs += [_run("nginx+Lua", turn, 1.0) for turn in range(3, 9)]
     assert gateway_report.ratio(runs, "ours", "nginx+Lua", "unique") == 1.0
 
 
@@ -70,7 +75,7 @@ def test_a_table_says_how_many_runs_were_clean_and_whether_all_are_shown() -> No
     runs = [_run("ours", 0, 10.0), _run("ours", 1, 20.0, steal=0.5), _run("ours", 2, 30.0, failures=3)]
     table = gateway_report.table(runs, "unique", ("ours", "absent"), "title")
     assert table is not None
-    assert [(row[0], row[4], row[7], row[8]) for row in table.rows] == [("ours", 15.0, "1/3 (all shown)", 3)]
+    assert [(row[0], row[4], row[5], row[9], row[10]) for row in table.rows] == [("ours", 15.0, 10.0, "1/3 (all shown)", 3)]
 
 
 def test_goals_are_judged_by_what_was_measured_alone() -> None:
