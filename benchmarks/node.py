@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,19 @@ def free_port() -> int:
 class Node:
     """A running node. `ready_s` is the time from the command to both ports ready."""
 
-    def __init__(self, folder: Path, *, sample: bool) -> None:
+    def __init__(
+        self, folder: Path, *, sample: bool, options: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = folder
         self.http, self.console = free_port(), free_port()
         command = [str(ROOT / "zhiyun"), "up", "--data-dir", str(folder)]
         command += ["--http", f"127.0.0.1:{self.http}", "--console", f"127.0.0.1:{self.console}"]
-        command += ["--sample", "estate"] if sample else []
+        command += [*(["--sample", "estate"] if sample else []), *options]
         started = time.perf_counter()
         self._log = (folder.parent / f"{folder.name}.log").open("ab")
-        self.process = subprocess.Popen(command, stdout=self._log, stderr=self._log, start_new_session=True)
+        self.process = subprocess.Popen(
+            command, stdout=self._log, stderr=self._log, start_new_session=True, env={**os.environ, **(environment or {})}
+        )
         self._wait_ready(started)
         self.ready_s = time.perf_counter() - started
 
@@ -62,7 +66,7 @@ class Node:
     def processes(self) -> dict[str, tuple[float, float]]:
         """Process → resident set and proportional share in MB (Pss counts a shared page once over all that share it)."""
         found = {}
-        for pid in _descendants(self.process.pid):
+        for pid in descendants(self.process.pid):
             found[f"{_name(pid)} ({pid})"] = _memory(pid)
         return found
 
@@ -80,9 +84,11 @@ class Node:
 
 
 @contextmanager
-def running(folder: Path, *, sample: bool) -> Iterator[Node]:
-    """A node for the length of the block."""
-    node = Node(folder, sample=sample)
+def running(
+    folder: Path, *, sample: bool, options: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> Iterator[Node]:
+    """A node for the length of the block; `options` of `zhiyun up`, `environment` on top of this process's."""
+    node = Node(folder, sample=sample, options=options, environment=environment)
     try:
         yield node
     finally:
@@ -100,7 +106,8 @@ def _is_up(port: int, path: str) -> bool:
         connection.close()
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
+    """The process, its children, and theirs."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

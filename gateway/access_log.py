@@ -178,13 +178,18 @@ class _JsonLines:
             request.status,
             request.error_code,
         )
-        path = _quote((target if query < 0 else target[:query]).decode("latin-1"))
-        cached = attributes.get("cache", "") if attributes is not None else ""
+        known = self._known.get(key)
+        if known is None:
+            known = self._learnt(key)
+        path = (target if query < 0 else target[:query]).decode("latin-1")
+        if not path.isascii() or '"' in path or "\\" in path or not path.isprintable():
+            path = _quote(path)[1:-1]  # not what a scanner lets pass: its paths need no quotes, nor do ids and traces
+        cached = "" if attributes is None else attributes.get("cache", "")
+        took = int((request.ended - request.started) * 1e6)
         return (
-            f'{{"time":"{date}","id":{_quote(request.request_id)},"trace":{_quote(request.trace[3:35].decode("latin-1"))},'
-            f'{self._known.get(key) or self._learnt(key)},"path":{path},"in":{request.received_bytes},"out":{request.sent_bytes},'
-            f'"us":{int((request.ended - request.started) * 1e6)},"upstream_us":{int(request.upstream_s * 1e6)},'
-            f'"cache":"{cached}"}}\n'
+            f'{{"time":"{date}","id":"{request.request_id}","trace":{_quote(request.trace[3:35].decode("latin-1"))},{known},'
+            f'"path":"{path}","in":{request.received_bytes},"out":{request.sent_bytes},"us":{took},'
+            f'"upstream_us":{int(request.upstream_s * 1e6)},"cache":"{cached}"}}\n'
         )
 
     def _learnt(self, key: tuple[Any, ...]) -> str:

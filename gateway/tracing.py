@@ -51,10 +51,11 @@ class Tracer:
         pool = self._pool
         if incoming:
             self._at = at + 16
-            return b"00-%b-%b-%b" % (incoming[3:35], pool[at : at + 16], b"01" if incoming[54] in _SAMPLED else b"00")
+            return incoming[:36] + pool[at : at + 16] + (b"-01" if incoming[54] in _SAMPLED else b"-00")
         self._at = at + 48
         is_sampled = self._bound and int(pool[at + 16 : at + 32], 16) < self._bound
-        return b"00-%b-%b-%b" % (pool[at : at + 32], pool[at + 32 : at + 48], b"01" if is_sampled else b"00")
+        flags = b"-01" if is_sampled else b"-00"
+        return b"00-" + pool[at : at + 32] + b"-" + pool[at + 32 : at + 48] + flags
 
     def on_end(self, request: Request) -> None:
         if self._sink is not None and request.trace.endswith(b"-01"):
