@@ -150,6 +150,7 @@ async def main(child: Child) -> None:
     gc.set_threshold(50_000, 20, 100)
     child.tell("ready", port=listener.port)
     await child.stopping.wait()
+    await listener.close(child.settings.drain_s)  # before the tasks end: requests under way are some of them
 
 
 async def _broadcast(parts: Parts, name: str, pattern: str) -> Reader:
@@ -197,7 +198,6 @@ async def _listen(child: Child, engine: Engine) -> Listener:
     listener = Listener(engine, child.tasks, certificates=certificates, expects_proxy=expects_proxy)
     shared = socket.socket(fileno=int(sys.argv[2])) if len(sys.argv) > 2 else bind(settings.http.host, settings.http.port)
     await listener.start(shared)
-    child.stack.push_async_callback(listener.close, settings.drain_s)
     return listener
 
 

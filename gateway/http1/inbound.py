@@ -400,5 +400,7 @@ class Inbound:
 
     def end_stream(self) -> None:
         """End a streamed answer properly; others go on."""
-        if self.exchange is not None and self.exchange.stream_limit is not None:
-            self.exchange.stream_limit.reschedule(0)
+        exchange = self.exchange
+        if exchange is not None and exchange.stream_limit is not None:
+            limit, exchange.stream_limit = exchange.stream_limit, None  # it can be told once only
+            limit.reschedule(0)
