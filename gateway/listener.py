@@ -24,6 +24,7 @@ BACKLOG = 4096
 _HANDSHAKE_S, _SHUTDOWN_S = 10.0, 2.0
 _FRONT_S = 5.0  # for a PROXY line to come
 _ACCEPTED_S = 0.05  # for connections accepted just before the end to become known to the engine
+_PAUSE_S = 0.1
 _FRONTS = 1024  # connections that are still waiting for it
 
 
@@ -74,7 +75,11 @@ class Listener:
     async def _accept(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            self._take(*await loop.sock_accept(sock))
+            try:
+                self._take(*await loop.sock_accept(sock))
+            except OSError as error:  # no file descriptor is left, most likely
+                _log.warning("a connection can't be accepted now", error=str(error))
+                await asyncio.sleep(_PAUSE_S)
 
     def _take(self, connection: socket.socket, peer: tuple[str, int]) -> None:
         connection.setblocking(False)

@@ -3,7 +3,10 @@
 import asyncio
 import contextlib
 import json
+import os
 import re
+import resource
+import socket
 import time
 from collections.abc import AsyncIterator
 
@@ -375,3 +378,29 @@ async def test_a_proxy_header_that_does_not_come_in_time_ends_the_connection(
         with contextlib.suppress(ConnectionResetError):
             assert await _sent(fronted.port, begin) == b""
     assert time.monotonic() - started < 4
+
+
+async def test_when_no_file_can_be_opened_connections_wait_and_are_served_later(
+    served: _Served, fronted: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.create_connection(("127.0.0.1", fronted.port)) as first:  # the accepting task has its first connection
+        await asyncio.sleep(0.05)
+        first.sendall(FROM_V1 + closing(b"GET /fast HTTP/1.1"))
+        client = socket.socket()
+        free = os.dup(0)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+        try:
+            client.connect(("127.0.0.1", fronted.port))
+            with structlog.testing.capture_logs() as logs:
+                await asyncio.sleep(0.3)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    reader, writer = await asyncio.open_connection(sock=client)
+    writer.write(FROM_V1 + closing(b"GET /fast HTTP/1.1"))
+    async with asyncio.timeout(2):
+        assert (await reader.read()).endswith(b"ok")
+    writer.close()
+    assert {entry["event"] for entry in logs} == {"a connection can't be accepted now"}
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == [], "the accepting task has not failed"

@@ -34,7 +34,7 @@ def test_a_rollback_changes_what_is_served(gateway: Gateway) -> None:
 def test_routes_are_served_from_the_disk_while_the_database_is_down(
     gateway: Gateway, make_node: NodeMaker, mariadb_server: MariaDBServer
 ) -> None:
-    """Apps prove themselves as ever, limits count, the upstream is asked; and when the database is back, changes come through."""
+    """Apps prove themselves as ever, limits count, the upstream is asked."""
     made = mariadb_server.fresh_database()
     away = Gateway.__new__(Gateway)
     away.trust, away.upstream = True, gateway.upstream
@@ -52,7 +52,7 @@ def test_routes_are_served_from_the_disk_while_the_database_is_down(
     assert away.node.stop() == 0
     mariadb_server.kill()
     try:
-        whole, away.node = away.node, Node(changed(away.node.settings, roles=("gateway",)))
+        away.node = Node(changed(away.node.settings, roles=("gateway",)))
         away.node.begin()
         away.node.wait_for("is ready")
         assert away.get("/shop/a", login).json()["headers"]["x-zhiyun-app"] == login.name
@@ -60,10 +60,9 @@ def test_routes_are_served_from_the_disk_while_the_database_is_down(
         assert away.get("/shop/a", headers={"Authorization": f"Bearer {token}"}).status_code == 200
         assert away.get("/shop/a").status_code == 401
         mariadb_server.start()
+        eventually("the database is noticed", lambda: "the registry is back" in away.node.output(), within_s=20)
+        assert away.get("/shop/a", login).status_code == 200
         assert away.node.stop() == 0
-        away.node = whole.start()
-        away.apply(routes={"shop": {"match": {"path": "/elsewhere/{rest...}"}, "upstream": "one"}})
-        eventually("a change comes through", lambda: away.get("/elsewhere/a", login).status_code == 200)
     finally:
         away.node.kill()
         mariadb_server.start()

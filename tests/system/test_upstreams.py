@@ -76,6 +76,7 @@ def test_the_breaker_spares_an_upstream_that_fails(gateway: Gateway, pair: Login
         eventually("both workers have opened it", lambda: codes() == {"upstream_open"}, within_s=10)
         refused = gateway.get("/fragile/a", pair)
         assert refused.status_code == 503
+        assert int(refused.headers["Retry-After"]) >= 1
     finally:
         left.start()
     eventually("it closes again", lambda: [gateway.get("/fragile/a", pair).status_code for _ in range(6)] == [200] * 6, within_s=10)
