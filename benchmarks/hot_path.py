@@ -10,7 +10,6 @@ import cProfile
 import gc
 import pstats
 import random
-import statistics
 import sys
 import tempfile
 import time
@@ -155,7 +154,7 @@ async def _measure(folder: Path, turns: int, profile: bool) -> list[tuple[object
     for _ in range(turns + 1):
         for name, way in ways:
             spent[name].append(way.pass_all(heads))
-    best = {name: statistics.median(each[1:]) for name, each in spent.items()}  # the first turn fills the memos
+    best = {name: min(each[1:]) for name, each in spent.items()}  # the first turn fills the memos; others only add time
     if profile:
         _profile(dict(ways)[FULL], heads)
     rows: list[tuple[object, ...]] = []
@@ -191,7 +190,15 @@ def main() -> int:
         next(float(str(row[1])) for row in rows if row[0] == FULL),
         "<=",
     )
-    report = Report("hot_path", options.quick, about, commit(), [table], [goal], ["medians of turns of 2,000 requests"])
+    report = Report(
+        "hot_path",
+        options.quick,
+        about,
+        commit(),
+        [table],
+        [goal],
+        ["the least of turns of 2,000 requests: what others of the machine do can only add"],
+    )
     if options.json:
         import msgspec
 

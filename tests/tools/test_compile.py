@@ -21,7 +21,8 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / wire, tmp_path / wire, ignore=shutil.ignore_patterns("__pycache__"))
     folders = {(ROOT / name).parent for name in MODULES if Path(name).parent != wire}
     types = [path.relative_to(ROOT) for folder in folders for path in (*folder.glob("*.pxd"), folder / "__init__.py")]
-    for name in ("core/__init__.py", "core/compiled.py", "tools/compile.py", *MODULES, *types):
+    alone = ("core/__init__.py", "core/compiled.py", "tools/compile.py", *MODULES)
+    for name in (*map(Path, alone), *types):
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         shutil.copy2(ROOT / name, tmp_path / name)
     return tmp_path
