@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -60,10 +61,12 @@ class ClientCertificate:
     def _known(self, der: bytes) -> _Known:
         thumbprint = hashlib.sha256(der).hexdigest()
         try:
-            read = x509.load_der_x509_certificate(der)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # what the library only warns of (a serial number below 1, say) is no certificate
+                read = x509.load_der_x509_certificate(der)
             app = self._apps.get(thumbprint) or self._apps.get(read.subject.rfc4514_string())
             begins, ends = read.not_valid_before_utc.timestamp(), read.not_valid_after_utc.timestamp()
-        except ValueError:
+        except (ValueError, Warning):
             raise _unknown("the client certificate can't be read") from None
         if app is None:
             raise _unknown("no app here has this client certificate, by its thumbprint or its subject")

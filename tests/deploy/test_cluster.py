@@ -81,6 +81,7 @@ def config(mariadb_database: MariaDBDatabase, rabbitmq_url: str, redis_url: str,
     for name, address in addresses.items():
         text, count = re.subn(rf"^{name}: .*$", f"{name}: {address}", text, flags=re.MULTILINE)
         assert count == 1
+    text += "public_url: https://api.example.test\n"  # as compose.yaml sets it for all nodes: tokens carry it as their issuer
     file = tmp_path / "zhiyun.yaml"
     file.write_text(text, encoding="utf-8")
     return file

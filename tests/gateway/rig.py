@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from core.supervise import Tasks
 from gateway.http1.engine import Engine, Patience
 from gateway.http1.forward import Forward
 from gateway.http1.message import Request
+from gateway.http1.outbound import close_idle
 from gateway.http1.shadow import ShadowCopies
 from gateway.listener import Listener, bind
 from gateway.pipe import Pipe
@@ -64,7 +66,8 @@ class Rig:
     def declare(self, name: str, *urls: str, **declared: Any) -> None:
         known = {each.name: each.declared for each in self.upstreams._states.values()}
         known[name] = Upstream(endpoints=tuple(Endpoint(url=url) for url in urls), **declared)
-        self.upstreams.reload(known)
+        for endpoint in self.upstreams.reload(known):
+            close_idle(endpoint, before=math.inf)
 
     def route(self, name: str, stages: tuple[Stage, ...] = (), *, limits: dict[str, Any] | None = None, **declared: Any) -> None:
         route = Route(match=Match(path="/{rest...}"), **{"upstream": "up", **declared})
@@ -90,10 +93,9 @@ class Rig:
             server.close()
         for state in self.upstreams._states.values():
             for endpoint in state.endpoints:
-                for pool in endpoint.pools.values():
-                    for outbound in list(pool):
-                        outbound.drop()
+                close_idle(endpoint, before=math.inf)
         await self.tasks.close()
+        await asyncio.sleep(0.01)  # a transport that was closed or aborted closes its socket in the loop's next turn
 
 
 @asynccontextmanager

@@ -40,7 +40,7 @@ BEFORE_A_ROUTE = {
 
 _REQUEST_LINE = re.compile(rb"[A-Z]{1,20} (?:/[\x21-\x7e]*|\*) HTTP/1\.1")
 _FIELD_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
-_FORGED = re.compile(rb"(?i)^(?:x-zhiyun-|te:|keep-alive:|proxy-|http2-settings:|expect:)", re.MULTILINE)
+_FORGED = re.compile(rb"(?i)^(?:x-zhiyun-(?!timeout-ms: \d+$)|te:|keep-alive:|proxy-|http2-settings:|expect:)", re.MULTILINE)
 
 
 class Recorder:
