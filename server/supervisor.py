@@ -48,10 +48,10 @@ class _Process:
         self.process: asyncio.subprocess.Process | None = None
         self.ready = asyncio.Event()
         self.failure = ""
-        self.is_ending = False
+        self.ending = asyncio.Event()
 
     async def start(self) -> None:
-        if self.is_ending:
+        if self.ending.is_set():
             return  # the node was told to end while it waited to start this anew
         shared = (self.listening.fileno(),) if self.listening is not None else ()
         self.process = await asyncio.create_subprocess_exec(
@@ -88,7 +88,7 @@ class _Process:
             await self._pass_events()
             assert self.process is not None
             status = await self.process.wait()
-            if self.is_ending:
+            if self.ending.is_set():
                 return
             if not self.ready.is_set():
                 raise Unavailable(
@@ -100,6 +100,8 @@ class _Process:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             await self.start()
+            if self.ending.is_set() and self.process.returncode is None:  # the node began to end while this one was made
+                self.process.terminate()
 
     async def _pass_events(self) -> None:
         assert self.process is not None
@@ -117,7 +119,7 @@ class _Process:
 
     async def end(self, *, grace_s: float) -> None:
         """Ask it to drain, wait, and kill it if it does not end."""
-        self.is_ending = True
+        self.ending.set()
         process = self.process
         if process is None or process.returncode is not None:
             return
@@ -225,6 +227,7 @@ class Node:
         """Whoever publishes before whoever delivers, so that little is left on the bus; the sample's systems last."""
         grace_s = self._settings.drain_s + 5
         for process in self._processes:
+            process.ending.set()  # a signal to the whole group ends them all at once: none is started again
             if process.listening is not None:
                 process.listening.close()  # else who comes now would wait for an answer that nobody gives
         for order in ("gateway", "back office", "deliveries"):

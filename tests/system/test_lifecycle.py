@@ -129,6 +129,15 @@ def test_both_signals_drain_end_with_0_and_leave_nothing(own_node: Node) -> None
     own_node.start()
 
 
+def test_a_signal_to_the_whole_group_starts_nothing_again(own_node: Node) -> None:
+    os.killpg(own_node.pid, signal.SIGTERM)  # what `timeout`, systemd and a closed terminal send
+    assert own_node.wait() == 0
+    assert own_node.processes() == {}
+    said = own_node.output().partition("draining")[2]
+    assert "started again" not in said
+    own_node.start()
+
+
 def test_port_0_takes_a_free_one_and_tells_it(make_node: NodeMaker) -> None:
     node = make_node(is_sample=False, http=Address("127.0.0.1", 0), public_url="http://127.0.0.1:0").start()
     found = re.search(r"Gateway \S+ +(http://127\.0\.0\.1:\d+)", node.output())
