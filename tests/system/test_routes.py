@@ -163,6 +163,7 @@ def test_a_stage_of_ones_own_works_in_a_route(gateway: Gateway, shop: Login) -> 
 
 
 @pytest.mark.req("0.37")
+@pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize("what", ["one", "all"])
 def test_sessions_are_listed_and_end_on_both_workers(gateway: Gateway, what: str) -> None:
     login = gateway.app("shop")
