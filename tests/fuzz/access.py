@@ -1,17 +1,27 @@
-"""Fuzzes what reads credentials: whatever the bytes, nobody is let in and nothing but a refusal is raised.
+"""Fuzzes what reads credentials and signatures: whatever the bytes, nobody is let in and nothing but a refusal is raised.
 
-`fuzz_one` is for a fuzzer by coverage; tests/gateway/test_access_assembly.py runs it on a bounded number of inputs.
+By coverage (atheris) it is run by tools/fuzz.sh in .venv-fuzz as `python -m tests.fuzz.access TARGET FOLDER [libFuzzer options]`;
+without arguments it lists the targets. tests/gateway/test_access_assembly.py runs each on a bounded number of inputs.
 """
 
+import importlib
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
+from cache.replays_memory import MemoryReplays
 from core.errors import Unauthenticated, Unavailable
 from gateway.access.api_key import ApiKey
+from gateway.access.ca import CaMeans
 from gateway.access.certificate import ClientCertificate
+from gateway.access.dpop import DpopProofs
 from gateway.access.jwt import parsed
 from gateway.access.key_sets import keys_of
+from gateway.access.signature import SignatureMeans
+from gateway.http1.message import made_request
 from gateway.means import Means
 from gateway.stage import Request
+from tests.gateway import signing
 from tests.gateway.access_desk import app_token, bearer, credentials, snapshot_of
 
 _SNAPSHOT = snapshot_of()
@@ -70,10 +80,95 @@ def _compact_form(data: bytes) -> None:
     assert data.startswith(token.signed + b".")
 
 
-TARGETS: tuple[Callable[[bytes], None], ...] = (_token, _signed_part, _api_key, _certificate, _key_set, _compact_form)
+def _rejected(means: Means, request: Request) -> None:
+    try:
+        means.identify(request)
+    except Unauthenticated:
+        return
+    raise AssertionError("let in")
 
 
-def fuzz_one(data: bytes) -> None:
-    """The first byte chooses the target."""
-    if data:
-        TARGETS[data[0] % len(TARGETS)](data[1:])
+def _signature(data: bytes) -> None:
+    """RFC 9421: both fields of the fuzzer's; then each of them beside the other that is right."""
+    signed = signing.signed_request()
+    first, _, second = data.decode("latin-1").partition("\n")
+    right = dict(signed.headers)
+    for fields in (
+        {"signature-input": first, "signature": second},
+        {"signature-input": first, "signature": right["signature"]},
+        {"signature-input": right["signature-input"], "signature": first},
+    ):
+        if all(right[name] == value for name, value in fields.items()):
+            continue
+        request = made_request("GET", "/v1/customers?limit=2")
+        request.scheme = "https"
+        request._headers = right | fields
+        try:
+            SignatureMeans(signing.snapshot(), MemoryReplays(), lambda: signing.NOW).identify(request)
+        except Unauthenticated:
+            continue
+        assert right["signature"][6:-1] in fields["signature"], "let in without the right signature's bytes"
+
+
+def _ca(data: bytes) -> None:
+    """X-Ca-*: five fields, the query and the body of the fuzzer's."""
+    parts = data.split(b"\n") + [b""] * 7
+    names = ("x-ca-key", "x-ca-signature", "x-ca-nonce", "x-ca-timestamp", "x-ca-signature-headers")
+    request = made_request("POST", "/", body=parts[6])
+    request._headers = {"host": "gateway"} | {name: part.decode("latin-1") for name, part in zip(names, parts, strict=False)}
+    request._headers["x-ca-key"] = signing.KEY
+    request.target = b"/?" + parts[5]
+    _rejected(CaMeans(signing.snapshot(), MemoryReplays(), lambda: signing.NOW), request)
+
+
+def _dpop(data: bytes) -> None:
+    request = made_request("GET", "/", headers={"host": "gateway"})
+    request._headers = {"host": "gateway", "dpop": data.decode("latin-1")}
+    try:
+        DpopProofs(MemoryReplays(), lambda: signing.NOW).check(request, token=None)
+    except Unauthenticated:
+        return
+    raise AssertionError("let in")
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "token": _token,
+    "signed_part": _signed_part,
+    "api_key": _api_key,
+    "certificate": _certificate,
+    "key_set": _key_set,
+    "compact_form": _compact_form,
+    "signature": _signature,
+    "ca": _ca,
+    "dpop": _dpop,
+}
+
+
+def _seeds(target: str) -> list[bytes]:
+    if target == "signature":
+        right = signing.signed_request().headers
+        return [f"{right['signature-input']}\n{right['signature']}".encode()]
+    if target == "ca":
+        return [b"\n".join((b"", b"AAAA", b"n-1", str(int(signing.NOW * 1000)).encode(), b"X-Ca-Nonce", b"a=1", b"{}"))]
+    return [app_token().encode(), _HEAD, _PAYLOAD]
+
+
+def main() -> None:
+    if len(sys.argv) < 3:
+        print("\n".join(TARGETS))
+        return
+    target, folder = sys.argv[1], Path(sys.argv[2])
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(_seeds(target)):
+        (folder / f"seed-{number}").write_bytes(seed)
+    atheris = importlib.import_module("atheris")
+    for name in [each for each in sys.modules if each.startswith("gateway.access.")]:
+        del sys.modules[name]  # they are imported anew, to be instrumented
+    with atheris.instrument_imports(include=["gateway.access"]):
+        targets = importlib.import_module("tests.fuzz.access").TARGETS
+    atheris.Setup([sys.argv[0], str(folder), *sys.argv[3:]], targets[target])
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
