@@ -9,6 +9,7 @@ import pytest
 from core.supervise import Tasks
 from tests.gateway.desk import Desk, open_desk
 from tests.gateway.oauth_desk import OAuth, open_oauth
+from tests.gateway.rig import Rig, rigged
 from tests.gateway.wire_builds import Builds
 from tools.compile import Unable
 from tools.compile import build as compile_hot_path
@@ -24,6 +25,12 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     async with open_desk(tmp_path / "desk", tasks=tasks) as opened:
         yield opened
     await tasks.close()
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    async with rigged() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Requests of the platform's own to a real upstream, and the cache that refreshes itself with them."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -12,7 +11,7 @@ from gateway.response_cache import ResponseStore
 from gateway.stage import Request
 from gateway.stages.cache import Cache
 from tests.gateway.desk import request_of
-from tests.gateway.rig import Rig, closing, read_request, rigged, until
+from tests.gateway.rig import Rig, closing, read_request, until
 
 ANSWER = b"HTTP/1.1 200 OK\r\nX-A: 1\r\nContent-Length: 5\r\n\r\nwhole"
 
@@ -39,12 +38,6 @@ class Origin:
             pass
         finally:
             writer.close()
-
-
-@pytest.fixture
-async def rig() -> AsyncIterator[Rig]:
-    async with rigged() as made:
-        yield made
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 the recorder and the access log say of it. `test_cache` has the rules one by one."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from email.utils import formatdate
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from gateway.record import HIT, MISS, Recorder
 from gateway.response_cache import ResponseStore
 from gateway.stages.cache import Cache
 from gateway.tracing import Tracer
-from tests.gateway.rig import Rig, closing, read_request, rigged, until
+from tests.gateway.rig import Rig, closing, read_request, until
 
 BODY = bytes(range(256)) * 400
 
@@ -44,12 +43,6 @@ class Origin:
             pass
         finally:
             writer.close()
-
-
-@pytest.fixture
-async def rig() -> AsyncIterator[Rig]:
-    async with rigged() as made:
-        yield made
 
 
 @pytest.fixture
