@@ -11,5 +11,5 @@ cdef class MemoryLimiter:
     cdef public object _periods
     cdef public object dirty
 
-    @cython.locals(now=double, value=double, over=double)
-    cpdef double spend(self, object key, double interval_s, double tolerance_s) except? -1.0
+    @cython.locals(now=double, at=double, over=double)
+    cpdef double spend(self, str key, double interval_s, double tolerance_s) except? -1e300

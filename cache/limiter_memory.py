@@ -52,16 +52,18 @@ class MemoryLimiter:
         arrival = self._arrivals.get(key)
         if arrival is None:
             self._make_room(now)
-            arrival = now + interval_s
-        elif arrival < now:
-            arrival = now + interval_s
+            at = now + interval_s
         else:
-            arrival += interval_s
-            over = arrival - now - tolerance_s
-            if over > ROUNDING * interval_s:
-                return -over
-        self._arrivals[key] = arrival
-        return arrival - now
+            at = arrival
+            if at < now:
+                at = now + interval_s
+            else:
+                at += interval_s
+                over = at - now - tolerance_s
+                if over > ROUNDING * interval_s:
+                    return -over
+        self._arrivals[key] = at
+        return at - now
 
     def take(self, key: str, rate: Rate) -> Verdict:
         """One request against one rate, at once."""

@@ -12,11 +12,13 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build" / "compiled"
 _WIRE = (
     *("_scanner.pyx", "message.py", "target.py", "head.py", "chunked.py", "answer.py", "engine.py", "outbound.py", "passage.py"),
-    *("exchange.py", "inbound.py", "forward.py"),
+    *("carried.py", "exchange.py", "inbound.py", "forward.py"),
 )
 MODULES = (
     *(f"gateway/http1/{name}" for name in _WIRE),
-    *("gateway/router.py", "gateway/record.py", "gateway/access_log.py", "gateway/tracing.py"),
+    *("gateway/clock.pyx", "gateway/_json_line.pyx", "gateway/router.py", "gateway/record.py", "gateway/access_log.py"),
+    *("gateway/tracing.py", "gateway/pipe.py", "gateway/identity.py", "gateway/limits.py"),
+    *("gateway/access/bearer.py", "gateway/upstream/retries.py"),
     *("gateway/stages/authenticate.py", "gateway/stages/authorise.py", "gateway/stages/limit.py"),
     *("gateway/upstream/endpoints.py", "gateway/upstream/balance.py", "gateway/upstream/upstream.py"),
     "cache/limiter_memory.py",
@@ -26,7 +28,7 @@ MODULES = (
 
 def fingerprint(root: Path = ROOT) -> str:
     """Of all sources that matter and of this Python: what was compiled from or for others is never used."""
-    digest = hashlib.sha256(EXTENSION_SUFFIXES[0].encode())
+    digest = hashlib.sha256(repr((EXTENSION_SUFFIXES[0], MODULES)).encode())
     folders = dict.fromkeys((root / name).parent for name in MODULES)
     types = [path for folder in folders for path in folder.glob("*.pxd")]
     wire = [path for path in (root / "gateway" / "http1").iterdir() if path.suffix in (".py", ".pyx")]

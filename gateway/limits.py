@@ -8,12 +8,12 @@ from hashlib import blake2b
 
 from msgspec import Struct
 
-from cache.gcra import count_bound, rate_bound
+from cache.gcra import ROUNDING, count_bound, rate_bound
 from config.model import App, Plan, Platform
 from config.policies import Dimension, Limit
 from core.cache import Answer, Bound, Charge, Rate
 from core.errors import Limited
-from gateway.stage import Request
+from gateway.http1.message import Request, header_line
 
 # In this order in keys. Only a user's name may hold any character: it stands last, so that no two combinations share a key.
 _ORDER: tuple[Dimension, ...] = ("route", "app", "plan", "device", "address", "user")
@@ -39,43 +39,60 @@ class Amount(Struct, frozen=True):
         return Limited(self.sentence, retry_after_s=retry_after_s, code="quota_used_up")
 
 
-class Bill(Struct, frozen=True):
-    """What a request is charged: `charges` and `amounts` in the same order, and the constant parts of both header fields. The rest
-    is of the one amount where there is one alone; an interval above 0 says that it is a rate."""
+class Bill:
+    """What a request is charged: `charges` and `amounts` in the same order, and the constant header line. The rest is of the one
+    amount where there is one alone; an interval above 0 says that it is a rate."""
 
-    charges: tuple[Charge, ...]
-    amounts: tuple[Amount, ...]
-    policy: tuple[str, str]
-    label: str
-    key: str = ""
-    interval_s: float = 0.0
-    tolerance_s: float = 0.0
+    __slots__ = (
+        "_last",
+        "_last_left",
+        "_last_reset_s",
+        "amounts",
+        "charges",
+        "interval_s",
+        "key",
+        "label",
+        "policy",
+        "tolerance_s",
+    )
+
+    def __init__(self, charges: tuple[Charge, ...], amounts: tuple[Amount, ...]) -> None:
+        self.charges = charges
+        self.amounts = amounts
+        self.policy = header_line("RateLimit-Policy", ", ".join(amount.policy for amount in amounts))
+        self.label, self.key, self.interval_s, self.tolerance_s = "", "", 0.0, 0.0
+        if len(amounts) == 1:
+            bound = amounts[0].bound
+            self.label, self.key = amounts[0].label, charges[0][0]
+            self.interval_s, self.tolerance_s = bound.interval_s, bound.tolerance_s
+        self._last, self._last_left, self._last_reset_s = b"", -1, -1
 
     @staticmethod
     def of(parts: Sequence[tuple[str, tuple[Amount, ...]]]) -> "Bill":
         """From keys and the amounts that are counted under them."""
-        return _NOTHING.plus(parts)
+        return Bill((), ()).plus(parts)
 
     def plus(self, parts: Sequence[tuple[str, tuple[Amount, ...]]]) -> "Bill":
         """The same with more."""
-        charges = self.charges + tuple((key + amount.suffix, amount.bound) for key, amounts in parts for amount in amounts)
-        amounts = self.amounts + tuple(amount for _, more in parts for amount in more)
-        policy = ("RateLimit-Policy", ", ".join(amount.policy for amount in amounts))
-        if len(amounts) != 1:
-            return Bill(charges, amounts, policy, "")
-        bound = amounts[0].bound
-        return Bill(charges, amounts, policy, amounts[0].label, charges[0][0], bound.interval_s, bound.tolerance_s)
+        charges = self.charges + tuple([(key + amount.suffix, amount.bound) for key, amounts in parts for amount in amounts])
+        return Bill(charges, self.amounts + tuple([amount for _, more in parts for amount in more]))
 
-    def told(self, answer: Answer) -> tuple[str, str]:
-        """The RateLimit field: what is left of each amount, and the whole seconds until all of it is free."""
+    def told(self, answer: Answer) -> bytes:
+        """Both lines: what is left of each amount, and the whole seconds until all of it is free."""
         items = [
             f"{amount.label}{left};t={int(reset_s + ROUND_UP)}"
             for amount, (left, reset_s) in zip(self.amounts, answer.left, strict=True)
         ]
-        return "RateLimit", ", ".join(items)
+        return self.policy + header_line("RateLimit", ", ".join(items))
 
-
-_NOTHING = Bill((), (), ("RateLimit-Policy", ""), "")
+    def told_alone(self, ahead_s: float) -> bytes:
+        """The same for the one rate, whose bucket is full in so many seconds. Two requests in a row often get the same."""
+        left = int((self.tolerance_s - ahead_s) / self.interval_s + ROUNDING)
+        reset_s = int(ahead_s + ROUND_UP)
+        if left != self._last_left or reset_s != self._last_reset_s:
+            self._last = self.policy + f"RateLimit: {self.label}{left};t={reset_s}\r\n".encode()
+            self._last_left, self._last_reset_s = left, reset_s
+        return self._last
 
 
 class Counted(Struct, frozen=True):

@@ -18,8 +18,8 @@ class Pipe:
     such hook."""
 
     __slots__ = (
-        *("answers", "bodies", "checks", "ends", "handler", "kind", "max_body_bytes", "name", "proxy", "rescues", "sees_answers"),
-        *("stages", "timeout_s"),
+        *("answers", "bodies", "checks", "ends", "handler", "hears_ends", "kind", "max_body_bytes", "name", "proxy", "rescues"),
+        *("sees_answers", "stages", "timeout_s"),
     )
 
     def __init__(
@@ -46,6 +46,7 @@ class Pipe:
         self.ends = tuple(stage.on_end if isinstance(stage, EndStage) else None for stage in self.stages)
         self.rescues = tuple(stage.on_failure if isinstance(stage, RescueStage) else None for stage in self.stages)
         self.sees_answers = any(self.answers)
+        self.hears_ends = any(self.ends)
 
 
 async def run(pipe: Pipe, request: Request) -> Response:

@@ -211,24 +211,25 @@ async def _alive(request: Request) -> Response:
     return Response(200, [("Content-Type", "text/plain")], b"ok\n")
 
 
+def _starting(request: Request) -> Pipe:
+    raise Unavailable("this node is starting")
+
+
 class Gateway:
-    """The router of the moment. A request that has begun stays on the pipe it began with."""
+    """The router of the moment. A request that has begun stays on the pipe it began with. `find` gives the pipe of a request; it
+    raises NotFound, InvalidInput (method_not_allowed), or Unavailable before the first snapshot."""
 
     def __init__(self) -> None:
         self._router: Router | None = None
+        self.find: Callable[[Request], Pipe] = _starting
 
     def swap(self, entries: Iterable[Entry]) -> None:
         """Take these pipes in place of those before, between two requests. Raises ConfigError, and changes nothing."""
         if self._router is None:
             self._router = Router(entries)
+            self.find = self._router.find  # no step between: it is asked for each request
         else:
             self._router.update(entries)
-
-    def find(self, request: Request) -> Pipe:
-        """Raises NotFound, InvalidInput (method_not_allowed), or Unavailable before the first snapshot."""
-        if self._router is None:
-            raise Unavailable("this node is starting")
-        return self._router.find(request)
 
     def still_allows(self, request: Request) -> bool:
         """Whether the request of an open tunnel would be let in now: its route is there, and its app may use it."""

@@ -25,13 +25,13 @@ class Revocations:
         self._devices: Covered = {}
         self._of = {"session": self._sessions, "app": self._apps, "device": self._devices}
         self._floor, self._floor_until_ms = "", 0
-        self._is_empty = True
+        self.is_empty = True
         self._callbacks: list[Callback] = []
 
     def is_revoked(self, session: str, app: str = "", device: str = "") -> bool:
         """Whether the session of this id, app and device has ended. Never for a caller without a session (an API key, a
         signature)."""
-        if self._is_empty or not session:
+        if self.is_empty or not session:
             return False
         if session in self._sessions:
             return True
@@ -45,7 +45,7 @@ class Revocations:
         """Take them in, in any order and any number of times; then the callbacks are told of those that were news."""
         now_ms = self._now_ms()
         news = [each for each in found if each.until_ms > now_ms and self._is_news(each)]
-        self._is_empty = self._is_empty and not len(self)
+        self.is_empty = self.is_empty and not len(self)
         if len(self) > self._max_entries:
             self.drop_expired()
             self._shrink()
@@ -66,7 +66,7 @@ class Revocations:
                 del covered[name]
         if self._floor_until_ms <= now_ms:
             self._floor = ""
-        self._is_empty = not len(self) and not self._floor
+        self.is_empty = not len(self) and not self._floor
 
     def __len__(self) -> int:
         return len(self._sessions) + len(self._apps) + len(self._devices)

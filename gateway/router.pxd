@@ -1,11 +1,13 @@
 cimport cython
 
 from gateway.http1.message cimport Request
+from gateway.pipe cimport Pipe
 
 
 cdef class Leaf:
     cdef public object match
-    cdef public object pipe
+    cdef public Pipe pipe
+    cdef public bint is_variable
     cdef public tuple conditions
     cdef public tuple rank
     cdef public object pattern
@@ -44,3 +46,21 @@ cdef class Tree:
     cdef public Node root
     cdef public dict exact
     cdef public int depth
+
+
+cdef class Matched:
+    cdef object _pattern
+    cdef list _segments
+    cdef bytes _path
+
+
+cdef class Router:
+    cdef public Tree _any
+    cdef public dict _hosts
+    cdef public dict _leaves
+
+    @cython.locals(path=bytes, query=Py_ssize_t, end=End, leaves=tuple, leaf=Leaf)
+    cpdef Pipe find(self, Request request)
+
+    @cython.locals(search=Search, leaf=Leaf, tree=Tree)
+    cdef Pipe _search(self, tuple trees, bytes path, Request request)

@@ -17,14 +17,14 @@ from gateway.conditions import Condition, conditions_of
 from gateway.http1.message import Request
 from gateway.pipe import Pipe
 
-_PERCENT, _QUERY = b"%"[0], b"?"[0]  # numbers: `in` takes ten times as long for one byte as bytes (CPython 3.11)
+_PERCENT = b"%"[0]  # a number: `in` takes ten times as long for one byte as bytes (CPython 3.11)
 _PREFLIGHT = "access-control-request-method"
 
 
 class Leaf:
     """One route at the end of a path."""
 
-    __slots__ = ("conditions", "match", "pattern", "pipe", "rank")
+    __slots__ = ("conditions", "is_variable", "match", "pattern", "pipe", "rank")
 
     def __init__(self, match: Match, pipe: Pipe) -> None:
         self.match = match
@@ -33,6 +33,7 @@ class Leaf:
         self.rank: tuple[int, ...] = ()
         try:
             self.pattern = parse_path(match.path)
+            self.is_variable = bool(self.pattern.names or self.pattern.rest)
             if match.headers or match.query:
                 self.conditions, self.rank = conditions_of(match)
         except (ValueError, re.error) as error:  # the check refuses them; a registry may hold what an older version took
@@ -265,8 +266,9 @@ class Router:
         """The pipe of this request; what the path matched is left in `request.parameters`. Raises NotFound (no_route) and
         InvalidInput (method_not_allowed, `Allow` is told; or a path that is no UTF-8)."""
         path = request.target
-        if _QUERY in path:
-            path = path.partition(b"?")[0]
+        query = path.find(b"?")
+        if query >= 0:
+            path = path[:query]
         if not self._hosts:  # 1: one tree, and the path has no variable: nothing to search
             end = self._any.exact.get(path)
             if end is not None:
@@ -274,17 +276,20 @@ class Router:
                 if leaves and not leaves[0].conditions:
                     return leaves[0].pipe
             return self._search((self._any,), path, request)
-        return self._search(self._trees(request.host), path, request)
+        return self._search(tuple(self._trees(request.host)), path, request)
 
-    def _search(self, trees: Iterable[Tree], path: bytes, request: Request) -> Pipe:
+    def _search(self, trees: "tuple[Tree, ...]", path: bytes, request: Request) -> Pipe:
         search = Search(request)
         try:
             for tree in trees:
                 leaf = search.among(tree, path)
                 if leaf is not None:
-                    pattern = leaf.pattern
-                    if pattern.names or pattern.rest:
-                        request.parameters = _parameters(pattern, search.segments, path)
+                    if leaf.is_variable:
+                        matched = Matched(leaf.pattern, search.segments, path)
+                        if _PERCENT in path:
+                            request.parameters = matched()
+                        else:  # ASCII, so it can't fail: made when somebody asks
+                            request._matched = matched
                     return leaf.pipe
         except _Final:
             pass
@@ -314,15 +319,26 @@ def _host_name(host: bytes) -> bytes:
     return name.removesuffix(b".")
 
 
-def _parameters(pattern: PathPattern, segments: list[bytes], path: bytes) -> dict[str, str]:
-    try:
-        found = {name: segments[place + 1].decode() for place, name in pattern.names}
-        if pattern.rest:
-            rest = b"/".join(segments[len(pattern.segments) + 1 :])
-            found[pattern.rest] = (rest + b"/" if rest and path[-1:] == b"/" else rest).decode()
-    except UnicodeDecodeError:
-        raise InvalidInput("the path is no UTF-8") from None
-    return found
+class Matched:
+    """What the variables of a pattern took of a path: called for `Request.parameters`."""
+
+    __slots__ = ("_path", "_pattern", "_segments")
+
+    def __init__(self, pattern: PathPattern, segments: list[bytes], path: bytes) -> None:
+        self._pattern = pattern
+        self._segments = segments
+        self._path = path
+
+    def __call__(self) -> dict[str, str]:
+        pattern, segments = self._pattern, self._segments
+        try:
+            found = {name: segments[place + 1].decode() for place, name in pattern.names}
+            if pattern.rest:
+                rest = b"/".join(segments[len(pattern.segments) + 1 :])
+                found[pattern.rest] = (rest + b"/" if rest and self._path[-1:] == b"/" else rest).decode()
+        except UnicodeDecodeError:
+            raise InvalidInput("the path is no UTF-8") from None
+        return found
 
 
 def _refused(request: Request, methods: set[bytes]) -> InvalidInput:

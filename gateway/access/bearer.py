@@ -16,25 +16,29 @@ from core.errors import Unauthenticated
 from gateway.access import jwt
 from gateway.access.jwk import packed
 from gateway.access.memo import Memo
+from gateway.http1.message import Request
 from gateway.identity import Identity
 from gateway.identity import Means as Kind
 from gateway.means import Means
-from gateway.stage import Request
 
+_KIND: Kind = "bearer"
 ENTRIES = 65_536
 _LONGEST_KEPT = 1536  # bytes of a field that is remembered; with the entries this bounds the memo's memory
 _TYPES = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})  # RFC 8725 §3.11: no proof or ID event passes for an access token
 
 
-class Verified(Struct, frozen=True, gc=False):
+class Verified:
     """What a token proved, until when that holds (epoch seconds; then it must be verified anew), and what its bearer has to prove
     at each request. `made` is an id of the time when it was made, where its `jti` is not one of ours that says so: then it ends
     with all sessions of its app, too."""
 
-    identity: Identity
-    until: float
-    bound: jwt.Confirmation | None
-    made: str = ""
+    __slots__ = ("bound", "identity", "made", "until")
+
+    def __init__(self, identity: Identity, until: float, bound: "jwt.Confirmation | None", made: str = "") -> None:
+        self.identity = identity
+        self.until = until
+        self.bound = bound
+        self.made = made
 
 
 class TokenSource(Protocol):
@@ -54,7 +58,10 @@ class Proofs(Protocol):
 
 
 class Revocations(Protocol):
-    """Sessions that have been revoked; asked at each request, so a look-up in memory."""
+    """Sessions that have been revoked; asked at each request, so a look-up in memory. `is_empty`: none is."""
+
+    @property
+    def is_empty(self) -> bool: ...
 
     def is_revoked(self, session: str, app: str = "", device: str = "") -> bool: ...
 
@@ -73,7 +80,7 @@ class Bearer:
     `sources` by `iss`; `apps` for tokens that apps sign themselves: every HS256, since nobody else may use that.
     """
 
-    kind: Kind = "bearer"
+    kind = _KIND
     challenge = 'DPoP algs="EdDSA ES256", Bearer realm="zhiyun"'
 
     def __init__(
@@ -89,7 +96,7 @@ class Bearer:
         self._sources = sources
         self._apps = apps
         self._proofs = proofs
-        self._is_revoked = revocations.is_revoked if revocations is not None else _never
+        self._revocations = revocations
         self._now = now
         self._memo: Memo[Verified] = Memo(ENTRIES) if memo is None else memo
 
@@ -108,8 +115,14 @@ class Bearer:
         if known is None or known.until <= self._now():
             known = self._verified(given)
         identity = known.identity
-        if self._is_revoked(identity.session, identity.app, identity.device) or (
-            known.made and self._is_revoked(known.made, identity.app)
+        revocations = self._revocations
+        if (
+            revocations is not None
+            and not revocations.is_empty
+            and (
+                revocations.is_revoked(identity.session, identity.app, identity.device)
+                or (known.made and revocations.is_revoked(known.made, identity.app))
+            )
         ):
             raise Unauthenticated("the session of this token has been revoked", code="token_revoked")
         return identity if known.bound is None else self._proved(request, identity, known.bound)
@@ -167,10 +180,6 @@ def _is_of(certificate: bytes | None, x5t: str) -> bool:
 
 def _binding(detail: str) -> Unauthenticated:
     return Unauthenticated(detail, code="token_binding")
-
-
-def _never(session: str, app: str = "", device: str = "") -> bool:
-    return False
 
 
 def _conforms(means: Bearer) -> Means:

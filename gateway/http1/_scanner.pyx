@@ -439,7 +439,6 @@ def plain_request(bytes data, set hosts):
     request.scheme = HTTP
     request.minor = 1
     request.keep_alive = True
-    request.parameters = {}
     at += 11
     while LOWER[at[0]]:
         name = at

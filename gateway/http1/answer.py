@@ -1,8 +1,9 @@
 """Answers → bytes: status lines, header lines, framing. What a stage or a foreign system put into a field can't break a line."""
 
+import re
 from http import HTTPStatus
 
-from gateway.http1.message import Request, Response
+from gateway.http1.message import Request, Response, header_line
 
 STATUS_LINES: dict[int, bytes] = {
     **{code: b"HTTP/1.1 %d \r\n" % code for code in range(100, 600)},
@@ -13,25 +14,20 @@ CLOSE = b"Connection: close\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 BODILESS = frozenset((204, 304))
+_LENGTH = re.compile(rb"(?mi)^content-length:")
 _FRAMING = frozenset(("connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"))
 
 
 def lines(headers: list[tuple[str, str]]) -> bytes:
-    """Header fields as lines. A value with a line break or NUL loses it: the rest of the field is kept, no line is added."""
-    text = "".join([f"{name}: {value}\r\n" for name, value in headers])
-    if text.count("\n") != len(headers) or text.count("\r") != len(headers) or "\0" in text:
-        text = "".join([f"{_clean(name)}: {_clean(value)}\r\n" for name, value in headers])
-    return text.encode("utf-8", "replace")
-
-
-def _clean(text: str) -> str:
-    return text.replace("\r", " ").replace("\n", " ").replace("\0", " ")
+    """Header fields as lines; see `header_line`."""
+    return b"".join([header_line(name, value) for name, value in headers])
 
 
 def told(request: Request) -> bytes:
     """What the platform adds to every answer of this request: its id, and what stages told."""
+    lines_told = request.told
     identity = b"X-Request-Id: " + request.request_id.encode() + b"\r\n"
-    return identity if request.told is None else identity + lines(request.told)
+    return identity if lines_told is None else identity + b"".join(lines_told)
 
 
 def whole(request: Request, response: Response, date: bytes, *, keep_alive: bool) -> bytes:
@@ -62,17 +58,28 @@ def _origin(headers: list[tuple[str, str]], date: bytes) -> bytes:
 
 def opening(request: Request, response: Response, date: bytes, *, framing: bytes, keep_alive: bool) -> bytes:
     """The head of an answer whose body follows in pieces, framed as `framing` says."""
-    headers = [pair for pair in response.headers if pair[0].lower() not in _FRAMING]
+    block = response.block
+    if block is None:
+        block = lines([pair for pair in response.headers if pair[0].lower() not in _FRAMING])
+    else:
+        block = _without_length(block)
     parts = (
         STATUS_LINES[response.status],
         b"" if response.is_passing else b"Server: zhiyun\r\nDate: " + date + b"\r\n",
-        lines(headers),
+        block,
         told(request),
         framing,
         b"" if keep_alive else CLOSE,
         b"\r\n",
     )
     return b"".join(parts)
+
+
+def _without_length(block: bytes) -> bytes:
+    """The lines of an upstream without its Content-Length: the framing is told anew. A scanner let one pass at most, and no other
+    field of framing."""
+    start = _LENGTH.search(block)
+    return block if start is None else block[: start.start()] + block[block.index(b"\n", start.start()) + 1 :]
 
 
 def chunk(data: bytes) -> bytes:

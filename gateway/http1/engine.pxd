@@ -4,6 +4,9 @@ cdef class Engine:
     cdef public tuple observers
     cdef public object is_trusted
     cdef public object patience
+    cdef readonly double body_s
+    cdef readonly double idle_s
+    cdef readonly double write_s
     cdef public object next_trace
     cdef public object count
     cdef public object loop

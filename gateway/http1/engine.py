@@ -61,6 +61,7 @@ class Engine:
         self.observers = observers
         self.is_trusted = is_trusted
         self.patience = patience
+        self.body_s, self.idle_s, self.write_s = patience.body_s, patience.idle_s, patience.write_s  # asked for each request
         self.next_trace = next_trace
         self.count = count
         self.loop = asyncio.get_running_loop()

@@ -1,9 +1,12 @@
 cimport cython
 
+from gateway cimport clock
+from gateway.http1 cimport answer as answering
 from gateway.http1.engine cimport Engine
 from gateway.http1.inbound cimport Inbound
 from gateway.http1.message cimport Request
 from gateway.http1.passage cimport Passage
+from gateway.pipe cimport Pipe
 
 
 @cython.freelist(64)
@@ -11,7 +14,7 @@ cdef class Exchange:
     cdef public Engine engine
     cdef public Inbound inbound
     cdef public Request request
-    cdef public object pipe
+    cdef public Pipe pipe
     cdef public Passage passage
     cdef public int reached
     cdef int rescuable
@@ -24,10 +27,10 @@ cdef class Exchange:
     cdef public object stream_limit
     cdef public object drained
 
-    @cython.locals(request=Request, inbound=Inbound, engine=Engine)
+    @cython.locals(request=Request, inbound=Inbound, engine=Engine, pipe=Pipe)
     cpdef begin(self)
 
-    @cython.locals(request=Request, checks=tuple, bodies=tuple, count=int, passage=Passage)
+    @cython.locals(request=Request, pipe=Pipe, checks=tuple, bodies=tuple, count=int, passage=Passage)
     cpdef walk(self)
 
     cdef bint _has_body(self, long long limit) except -1

@@ -6,15 +6,16 @@ everything: a bug in a stage or handler becomes a 500 with an error id, never a 
 
 import asyncio
 import math
-import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import structlog
 
 from core.errors import DeadlineExceeded, InvalidInput, NotConnected, PlatformError, Unavailable
 from core.ids import new_id
-from gateway.http1 import answer
+from gateway import clock
+from gateway.http1 import answer as answering
 from gateway.http1.message import Request, Response
 from gateway.http1.passage import Passage
 from gateway.problems import problem
@@ -60,7 +61,7 @@ class Exchange:
             request.request_id = engine.request_id()
         if engine.next_trace is not None:
             request.trace = engine.next_trace(request.trace)
-        request.deadline = inbound.deadline = request.started + engine.patience.body_s
+        request.deadline = inbound.deadline = request.started + engine.body_s
         try:
             pipe = self.pipe = request.pipe = engine.finder.find(request)
             request.deadline = inbound.deadline = request.started + pipe.timeout_s
@@ -206,7 +207,7 @@ class Exchange:
                 if changed is None:
                     continue
                 if not isinstance(changed, Response):
-                    self.waiting = self.engine.spawn(self._answer_later(changed, response, below), "stage")
+                    self.waiting = self.engine.spawn(self.later(changed, response, partial(self.answer, below=below)), "stage")
                     return
                 response = changed
         except PlatformError as error:
@@ -219,17 +220,17 @@ class Exchange:
             else:
                 self._write(response)
 
-    async def _answer_later(self, changed: Awaitable[Response | None], response: Response, below: int) -> None:
+    async def later(self, changed: Awaitable[Response | None], response: Response, go_on: Callable[[Response], None]) -> None:
+        """Go on with what a stage makes of an answer, once it has made it."""
         try:
             response = await changed or response
+            self.waiting = None
+            if not self.is_over:
+                go_on(response)
         except PlatformError as error:
             self.fail(error)
         except Exception as error:  # noqa: BLE001  # the listener, as above
             self.crash(error)
-        else:
-            self.waiting = None
-            if not self.is_over:
-                self.answer(response, below)
 
     def _write(self, response: Response) -> None:
         for each in response.filters or ():
@@ -239,7 +240,7 @@ class Exchange:
         request.sent_bytes = len(response.body)
         self.is_answered = True
         inbound.settle(request)
-        inbound.transport.write(answer.whole(request, response, self.engine.date, keep_alive=inbound.keep_alive))
+        inbound.transport.write(answering.whole(request, response, self.engine.date, keep_alive=inbound.keep_alive))
         self.end()
         inbound.finished()
 
@@ -252,9 +253,9 @@ class Exchange:
         inbound.settle(request)
         if not is_chunked:
             inbound.keep_alive = False
-        framing = answer.CHUNKED if is_chunked else b""
+        framing = answering.CHUNKED if is_chunked else b""
         date = self.engine.date
-        inbound.transport.write(answer.opening(request, response, date, framing=framing, keep_alive=inbound.keep_alive))
+        inbound.transport.write(answering.opening(request, response, date, framing=framing, keep_alive=inbound.keep_alive))
         inbound.deadline = math.inf
         assert response.stream is not None
         try:
@@ -272,14 +273,14 @@ class Exchange:
         self.stream_limit = None
         if not self.is_over:
             if is_chunked:
-                inbound.transport.write(answer.LAST_CHUNK)
+                inbound.transport.write(answering.LAST_CHUNK)
             self.end()
             inbound.finished()
 
     async def ready(self) -> None:
         """Wait while the client reads slower than we write. Raises NotConnected when it has gone or takes nothing for too long."""
         if self.drained is not None:
-            self.inbound.deadline = time.monotonic() + self.engine.patience.write_s
+            self.inbound.deadline = clock.monotonic() + self.engine.write_s
             await self.drained
             self.inbound.deadline = math.inf
         if self.is_over:
@@ -335,13 +336,13 @@ class Exchange:
             return
         self.is_over = True
         request = self.request
-        request.ended = time.monotonic()
+        request.ended = clock.monotonic()
         waiting = self.waiting
         if waiting is not None:
             self.waiting = None
             if waiting is not asyncio.tasks.current_task(self.engine.loop):
                 waiting.cancel()
-        if self.pipe is not None:
+        if self.pipe is not None and self.pipe.hears_ends:
             for end in self.pipe.ends[: self.reached]:
                 if end is not None:
                     end(request)
@@ -398,6 +399,6 @@ class _ClientStream:
         exchange = self._exchange
         if exchange.is_over:
             raise NotConnected("the reader has gone")
-        exchange.inbound.transport.write(answer.chunk(data) if self._is_chunked else data)
+        exchange.inbound.transport.write(answering.chunk(data) if self._is_chunked else data)
         exchange.request.sent_bytes += len(data)
         await exchange.ready()

@@ -8,9 +8,10 @@ import time
 from typing import Any
 
 from core.errors import NotConnected, Unavailable
+from gateway.http1.carried import DECODED, Carried
 from gateway.http1.head import ResponseHead
-from gateway.http1.message import Request, Response
-from gateway.http1.outbound import DECODED, dial
+from gateway.http1.message import Request, Response, pairs_of
+from gateway.http1.outbound import dial
 
 
 class Fetch:
@@ -52,8 +53,8 @@ class Fetch:
         outbound.transport.write(self._proxy.head(request, endpoint, upstream, forwarded))
 
 
-class _Fetched:
-    """gateway.http1.outbound.Carried: puts the answer together."""
+class _Fetched(Carried):
+    """Puts the answer together."""
 
     def __init__(self, max_bytes: int) -> None:
         self.outbound: Any = None
@@ -72,14 +73,11 @@ class _Fetched:
         elif not self.response.cancelled():
             self.response.exception()  # seen, though nobody may have waited for it
 
-    def interim(self, head: ResponseHead) -> None:
-        return
-
     def switched(self, head: ResponseHead, rest: bytes) -> None:
         self.failed("malformed", "it switched protocols unasked")
 
     def answer_begins(self, head: ResponseHead) -> int:
-        self._answer = Response(head.status, _pairs(head.forward))
+        self._answer = Response(head.status, pairs_of(head.forward))
         return DECODED
 
     def answer_piece(self, data: bytes, is_last: bool) -> None:
@@ -94,18 +92,6 @@ class _Fetched:
             outbound.release()
             self.response.set_result(self._answer)
 
-    def tunnelled(self, data: bytes, *, is_client: bool) -> None:
-        return
-
     def failed(self, failure: str, detail: str) -> None:
         if not self.response.done():
             self.response.set_exception(Unavailable(detail, code="upstream_failed"))
-
-    def flow(self, *, is_slow: bool) -> None:
-        return
-
-
-def _pairs(block: bytes) -> list[tuple[str, str]]:
-    """Header lines that a scanner has found right, as name and value."""
-    found = (line.partition(b":") for line in block.split(b"\r\n") if line)
-    return [(name.decode("ascii"), value.strip(b" \t").decode("utf-8", "replace")) for name, _, value in found]

@@ -1,5 +1,8 @@
 cimport cython
 
+from gateway cimport clock
+from gateway.http1 cimport answer
+from gateway.http1 cimport head as heads
 from gateway.http1.chunked cimport ChunkScanner
 from gateway.http1.engine cimport Engine
 from gateway.http1.exchange cimport Exchange

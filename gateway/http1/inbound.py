@@ -3,15 +3,16 @@
 What happens to a request is `exchange`'s; what is a request is `head`'s. Reads no further than `Patience.held_bytes` ahead.
 """
 
-import time
 from typing import Any
 
 from core.errors import InvalidInput, PlatformError
+from gateway import clock
 from gateway.http1 import answer
+from gateway.http1 import head as heads
 from gateway.http1.chunked import ChunkScanner
 from gateway.http1.engine import Engine
 from gateway.http1.exchange import Exchange
-from gateway.http1.head import MAX_HEAD_BYTES, has_bare_line_end, parse_request, usual_request, why_too_large
+from gateway.http1.head import MAX_HEAD_BYTES, has_bare_line_end, why_too_large
 from gateway.http1.message import Request, Response
 from gateway.http1.passage import Passage
 from gateway.http1.refused import Refused
@@ -56,7 +57,7 @@ class Inbound:
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
         engine = self.engine
-        self.deadline = time.monotonic() + engine.patience.head_s
+        self.deadline = clock.monotonic() + engine.patience.head_s
         if len(engine.connections) >= engine.patience.connections:
             engine.refused_connections += 1
             self.state = CLOSED
@@ -124,9 +125,9 @@ class Inbound:
 
     def _begin(self, data: bytes) -> None:
         """`data` begins where a request should."""
-        at = time.monotonic()
+        at = clock.monotonic()
         size = len(data)
-        request = usual_request(data)
+        request = heads.usual_request(data)
         if request is None:
             if data.startswith(b"\r\n"):  # one empty line before a request is tolerated (RFC 9112 §2.2)
                 data = data[2:]
@@ -136,7 +137,7 @@ class Inbound:
                 if end < 4 or end > MAX_HEAD_BYTES:
                     self._incomplete(data, at, is_whole=end >= 4)
                     return
-                request = parse_request(data if end == size else data[:end])
+                request = heads.parse_request(data if end == size else data[:end])
             except Refused as refusal:
                 self._refuse(refusal, data)
                 return
@@ -205,7 +206,7 @@ class Inbound:
         self.mode = mode
         if mode == COLLECT:
             self.parts = []
-        self.deadline = time.monotonic() + self.engine.patience.body_s
+        self.deadline = clock.monotonic() + self.engine.body_s
         held, self.buffer = self.buffer, b""
         if self.exchange.request.expects_continue and not held and mode != DISCARD:
             self.transport.write(answer.CONTINUE)
@@ -250,12 +251,12 @@ class Inbound:
 
     def _extend(self, exchange: Exchange, *, is_last: bool) -> None:
         """The client has time for the next piece. With the last one it has used up its own: what is behind gets the pipe's."""
-        at = time.monotonic()
+        at = clock.monotonic()
         if is_last:
             request = exchange.request
             self.deadline = request.deadline = max(request.deadline, at + exchange.pipe.timeout_s)
         else:
-            self.deadline = at + self.engine.patience.body_s
+            self.deadline = at + self.engine.body_s
 
     def _framed(self, data: bytes) -> tuple[int, bytes]:
         """Where in `data` the body ends (-1: not there) and its payload. To pass chunks on, their bytes count as the payload."""
@@ -296,7 +297,7 @@ class Inbound:
             self.transport.close()
             return
         self.state = IDLE
-        self.deadline = time.monotonic() + (_LAST_S if self.engine.is_draining else self.engine.patience.idle_s)
+        self.deadline = clock.monotonic() + (_LAST_S if self.engine.is_draining else self.engine.idle_s)
         self.resume()
         if self.buffer:
             self.engine.loop.call_soon(self._again)  # not called from here: a thousand small ones would be a deep stack
@@ -315,7 +316,7 @@ class Inbound:
             return
         self.discarded = 0
         self.mode = DISCARD
-        self.deadline = time.monotonic() + self.engine.patience.body_s
+        self.deadline = clock.monotonic() + self.engine.body_s
         held, self.buffer = self.buffer, b""
         self.resume()
         if held:
@@ -326,7 +327,7 @@ class Inbound:
         self.state = TUNNEL
         self.passage = passage
         assert passage.tunnel is not None
-        self.deadline = time.monotonic() + passage.tunnel.idle_s
+        self.deadline = clock.monotonic() + passage.tunnel.idle_s
         held, self.buffer = self.buffer, b""
         self.resume()
         if held:
@@ -336,7 +337,7 @@ class Inbound:
         """What came is no request: say so and close; where framing is in doubt nothing more is read from this client."""
         request = Request(b"", b"", b"", b"")
         request.line = data.partition(b"\r\n")[0][:_LINE_SHOWN]
-        request.started = time.monotonic()
+        request.started = clock.monotonic()
         request.remote = self.remote
         request.request_id = self.engine.request_id()
         self._refused(InvalidInput(refusal.detail, code=refusal.code), request)
@@ -345,7 +346,7 @@ class Inbound:
         response: Response = problem(error, request)
         request.status = response.status
         request.error_code = error.specific_code
-        request.ended = time.monotonic()
+        request.ended = clock.monotonic()
         self.keep_alive = False
         self.transport.write(answer.whole(request, response, self.engine.date, keep_alive=False))
         for observe in self.engine.observers:
@@ -363,7 +364,7 @@ class Inbound:
         self.state = LINGER
         self.buffer = b""
         self.discarded = 0
-        self.deadline = time.monotonic() + self.engine.patience.linger_s
+        self.deadline = clock.monotonic() + self.engine.patience.linger_s
         self.resume()
         self.transport.write_eof()
 
@@ -396,7 +397,7 @@ class Inbound:
         if self.exchange is None or not self.exchange.is_answered:
             self.keep_alive = False
         if self.state == IDLE and not self.buffer:
-            self.deadline = min(self.deadline, time.monotonic() + _LAST_S)
+            self.deadline = min(self.deadline, clock.monotonic() + _LAST_S)
 
     def end_stream(self) -> None:
         """End a streamed answer properly; others go on."""

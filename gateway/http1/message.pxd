@@ -1,9 +1,13 @@
 cimport cython
 
+from gateway.identity cimport Identity
+
 
 cdef class Response:
     cdef public object status
-    cdef public object headers
+    cdef public bytes block
+    cdef public object _headers
+    cdef public object _seen
     cdef public object body
     cdef public object stream
     cdef public bint is_passing
@@ -46,14 +50,20 @@ cdef class Request:
     cdef public double upstream_s
     cdef public bytes trace_state
     cdef public object pipe
-    cdef public object identity
+    cdef public Identity identity
     cdef public object app
-    cdef public object parameters
-    cdef public object told
+    cdef public list told
     cdef public object added
     cdef public object removed
     cdef public object upstream_target
     cdef public object _headers
+    cdef public object _matched
+    cdef public object _parameters
     cdef public object _query
     cdef public object _attributes
     cdef public object _body_reader
+
+    cpdef tell_line(self, bytes line)
+
+
+cpdef bytes header_line(str name, str value)

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
+from gateway.identity import Identity
+
 MAX_QUERY_FIELDS = 100
 MALFORMED_QUERY = [("", "malformed query")]
 """What `Request.query` gives for a query that is no list of pairs: whoever needs the query refuses it, in the form of a problem."""
@@ -36,7 +38,7 @@ class Response:
     body says so (see `gateway.stage.AnswerStage`). `keeps_length` says that filters leave the body's length as it is.
     """
 
-    __slots__ = ("body", "filters", "headers", "is_passing", "keeps_length", "status", "stream")
+    __slots__ = ("_headers", "_seen", "block", "body", "filters", "is_passing", "keeps_length", "status", "stream")
 
     def __init__(
         self,
@@ -46,17 +48,48 @@ class Response:
         stream: Callable[[Stream], Awaitable[None]] | None = None,
     ) -> None:
         self.status = status
-        self.headers: list[tuple[str, str]] = [] if headers is None else headers
+        self._headers: list[tuple[str, str]] | None = [] if headers is None else headers
+        self._seen: list[tuple[str, str]] | None = None
+        self.block: bytes | None = None
         self.body = body
         self.stream = stream
         self.is_passing = False
         self.filters: list[Filter] | None = None
         self.keeps_length = True
 
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """The fields in order. Whoever takes the list may change it: a block that came from an upstream no longer counts."""
+        if self._headers is None:
+            self._headers = list(self._fields())
+            self.block = None
+        return self._headers
+
+    @headers.setter
+    def headers(self, value: list[tuple[str, str]]) -> None:
+        self._headers = value
+        self.block = None
+
+    def came_as(self, block: bytes) -> None:
+        """The fields are these lines, which go on as they are unless a stage changes them."""
+        self._headers = self._seen = None
+        self.block = block
+
+    def _fields(self) -> list[tuple[str, str]]:
+        """To look at only."""
+        if self._headers is not None:
+            return self._headers
+        if self._seen is None:
+            self._seen = pairs_of(self.block or b"")
+        return self._seen
+
     def header(self, name: str) -> str:
         """The first value of a field, its name in any case; empty where there is none."""
         wanted = name.lower()
-        return next((value for each, value in self.headers if each.lower() == wanted), "")
+        for each, value in self._fields():
+            if each.lower() == wanted:
+                return value
+        return ""
 
     def set_header(self, name: str, value: str) -> None:
         """Replace every field of that name."""
@@ -75,15 +108,17 @@ class Request:
     hop-by-hop fields, credentials of the platform and forged forwarding fields are not among them). `line` is for the log.
     `remote` is the caller's address, believed from trusted proxies only. `deadline` and `started` are monotonic seconds.
 
-    What stages leave: `identity`, `app`, `parameters` (what the route's path matched), `told` (header fields that every answer to
-    this request carries, problems too), `attributes` (anything, by stage). What is sent upstream is changed by `set_header`,
-    `remove_header`, `upstream_target` and `replace_body`.
+    What stages leave: `identity`, `app`, `parameters` (what the route's path matched), `told` (header lines that every answer to
+    this request carries, problems too; see `tell`), `attributes` (anything, by stage). What is sent upstream is changed by
+    `set_header`, `remove_header`, `upstream_target` and `replace_body`.
     """
 
     __slots__ = (
         "_attributes",
         "_body_reader",
         "_headers",
+        "_matched",
+        "_parameters",
         "_query",
         "added",
         "api_key",
@@ -107,7 +142,6 @@ class Request:
         "keep_alive",
         "line",
         "minor",
-        "parameters",
         "pipe",
         "received_bytes",
         "remote",
@@ -163,14 +197,15 @@ class Request:
         self.upstream_s = 0.0  # how long it took
         self.trace_state = b""  # tracestate, where traceparent came with it
         self.pipe: Any = None
-        self.identity: Any = None
+        self.identity: Identity | None = None
         self.app: Any = None
-        self.parameters: Mapping[str, str] = {}
-        self.told: list[tuple[str, str]] | None = None
+        self.told: list[bytes] | None = None
         self.added: list[bytes] | None = None
         self.removed: set[bytes] | None = None
         self.upstream_target: bytes | None = None
         self._headers: dict[str, str] | None = None
+        self._matched: Callable[[], Mapping[str, str]] | None = None
+        self._parameters: Mapping[str, str] | None = None
         self._query: list[tuple[str, str]] | None = None
         self._attributes: dict[str, Any] | None = None
         self._body_reader: Callable[[], Awaitable[bytes]] | None = None
@@ -199,6 +234,17 @@ class Request:
         return self._query
 
     @property
+    def parameters(self) -> Mapping[str, str]:
+        """What the route's path matched, by name, decoded."""
+        if self._parameters is None:
+            self._parameters = {} if self._matched is None else self._matched()
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, value: Mapping[str, str]) -> None:
+        self._parameters = value
+
+    @property
     def attributes(self) -> dict[str, Any]:
         if self._attributes is None:
             self._attributes = {}
@@ -206,9 +252,19 @@ class Request:
 
     def tell(self, name: str, value: str) -> None:
         """A header field for the answer, whatever it will be."""
+        self.tell_line(header_line(name, value))
+
+    def tell_line(self, line: bytes) -> None:
+        """The same, as one or more lines that `header_line` has made."""
         if self.told is None:
-            self.told = []
-        self.told.append((name, value))
+            self.told = [line]
+        else:
+            self.told.append(line)
+
+    def has_told(self, name: str) -> bool:
+        """Whether the answer will have such a field, its name spelled so."""
+        start = name.encode() + b":"
+        return self.told is not None and any(line.startswith(start) for line in self.told)
 
     def set_header(self, name: str, value: str) -> None:
         """Send this field upstream, in place of any of that name. InvalidInput is the caller's duty: no CR, LF or NUL may come
@@ -247,6 +303,24 @@ class Request:
     def read_body_with(self, reader: Callable[[], Awaitable[bytes]]) -> None:
         """How `body` gets the bytes; the connection's business."""
         self._body_reader = reader
+
+
+def header_line(name: str, value: str) -> bytes:
+    """One line of a head. A line break or NUL becomes a space: whatever a stage or a foreign system put there, no line is added."""
+    text = f"{name}: {value}"
+    if not text.isprintable():
+        text = text.replace("\r", " ").replace("\n", " ").replace("\0", " ")
+    return text.encode("utf-8", "replace") + b"\r\n"
+
+
+def pairs_of(block: bytes) -> list[tuple[str, str]]:
+    """Header lines that a scanner has found right, as name and value."""
+    found = []
+    for line in block.split(b"\r\n"):
+        name, colon, value = line.partition(b":")
+        if colon:
+            found.append((name.decode("ascii"), value.strip(b" \t").decode("utf-8", "replace")))
+    return found
 
 
 def headers_of(head: bytes) -> dict[str, str]:

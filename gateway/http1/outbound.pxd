@@ -1,5 +1,7 @@
 cimport cython
 
+from gateway cimport clock
+from gateway.http1.carried cimport Carried
 from gateway.http1.chunked cimport ChunkScanner
 from gateway.http1.head cimport ResponseHead
 from gateway.upstream.endpoints cimport EndpointState
@@ -12,7 +14,7 @@ cdef class Outbound:
     cdef public bytes key
     cdef public int max_idle
     cdef public object transport
-    cdef public object carried
+    cdef public Carried carried
     cdef public bytes verb
     cdef public int state
     cdef public bytes buffer
@@ -27,7 +29,7 @@ cdef class Outbound:
     cdef bytes last_verb
     cdef ResponseHead last_head
 
-    cpdef begin(self, object carried, bytes verb)
+    cpdef begin(self, Carried carried, bytes verb)
 
     @cython.locals(state=int)
     cpdef data_received(self, bytes data)
@@ -35,7 +37,7 @@ cdef class Outbound:
     @cython.locals(end=Py_ssize_t, raw=bytes, head=ResponseHead)
     cdef _head(self, bytes data)
 
-    @cython.locals(want=int)
+    @cython.locals(want=int, carried=Carried)
     cdef _answer(self, ResponseHead head, bytes rest)
 
     cdef _begin_body(self, bytes rest)

@@ -5,40 +5,17 @@ What it carries is somebody else's: a `Carried` is told of the answer as it come
 
 import asyncio
 import ssl
-import time
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from core.errors import NotConnected
+from gateway import clock
+from gateway.http1.carried import DECODED, HELD, RAW, Carried
 from gateway.http1.chunked import ChunkScanner
 from gateway.http1.head import MAX_HEAD_BYTES, ResponseHead, parse_response
 from gateway.http1.refused import Refused
 
-RAW, DECODED, HELD = 0, 1, 2
-"""How an answer's body is wanted: bytes as framed, payload only, or not yet."""
 IDLE, HEAD, BODY, WAITING, TUNNEL, CLOSED = 0, 1, 2, 3, 4, 5
 _HELD_BYTES = 65_536
-
-
-class Carried(Protocol):
-    """Who sent the request (gateway.http1.passage.Passage)."""
-
-    def interim(self, head: ResponseHead) -> None: ...
-
-    def switched(self, head: ResponseHead, rest: bytes) -> None: ...
-
-    def answer_begins(self, head: ResponseHead) -> int:
-        """RAW, DECODED or HELD (until `go_on`)."""
-        ...
-
-    def answer_piece(self, data: bytes, is_last: bool) -> None: ...
-
-    def tunnelled(self, data: bytes, *, is_client: bool) -> None: ...
-
-    def failed(self, failure: str, detail: str) -> None:
-        """Nothing more will come; the connection is closed."""
-        ...
-
-    def flow(self, *, is_slow: bool) -> None: ...
 
 
 class Outbound:
@@ -49,7 +26,7 @@ class Outbound:
         self.key = key
         self.max_idle = max_idle
         self.transport: Any = None
-        self.carried: Any = None
+        self.carried: Any = None  # a Carried
         self.verb = b""
         self.state = IDLE
         self.buffer = b""
@@ -263,7 +240,7 @@ class Outbound:
             self.drop()
             return
         self.state = IDLE
-        self.idle_since = time.monotonic()
+        self.idle_since = clock.monotonic()
         if not self.is_reading:
             self.resume()
         pool[self] = None

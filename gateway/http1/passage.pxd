@@ -1,5 +1,8 @@
 cimport cython
 
+from gateway cimport clock
+from gateway.http1 cimport answer
+from gateway.http1.carried cimport Carried
 from gateway.http1.exchange cimport Exchange
 from gateway.http1.forward cimport Forward
 from gateway.http1.head cimport ResponseHead
@@ -10,8 +13,7 @@ from gateway.upstream.endpoints cimport EndpointState
 from gateway.upstream.upstream cimport UpstreamState
 
 
-@cython.freelist(64)
-cdef class Passage:
+cdef class Passage(Carried):
     cdef public Exchange owner
     cdef public Request request
     cdef public Inbound inbound
@@ -22,6 +24,7 @@ cdef class Passage:
     cdef public int attempt
     cdef public double sent_at
     cdef public bytes unsent
+    cdef public list opening
     cdef public object kept
     cdef public bint is_streaming
     cdef public object relay
@@ -37,13 +40,13 @@ cdef class Passage:
 
     cpdef body_piece(self, bytes data, bint is_last)
 
-    @cython.locals(status=int, length="long long")
+    @cython.locals(status=int, length="long long", opening=list)
     cpdef int answer_begins(self, ResponseHead head) except -1
 
-    @cython.locals(unsent=bytes, owner=Exchange)
+    @cython.locals(opening=list, owner=Exchange)
     cpdef answer_piece(self, bytes data, bint is_last)
 
-    @cython.locals(outbound=Outbound, endpoint=EndpointState)
+    @cython.locals(outbound=Outbound, endpoint=EndpointState, took_s=double)
     cdef _release(self)
 
     @cython.locals(outbound=Outbound)

@@ -3,22 +3,23 @@
 Neighbours: `outbound` is the connection, `gateway.upstream` decides where to and whether again, `relay` frames what stages changed.
 """
 
-import time
-from collections.abc import Awaitable
+from functools import partial
 from typing import Any
 
 from core.errors import DeadlineExceeded, NotConnected, PlatformError, Unavailable
+from gateway import clock
 from gateway.http1 import answer
+from gateway.http1.carried import DECODED, HELD, RAW, Carried
 from gateway.http1.head import ResponseHead
 from gateway.http1.message import Response
-from gateway.http1.outbound import DECODED, HELD, RAW, Outbound, dial
+from gateway.http1.outbound import Outbound, dial
 from gateway.http1.relay import Relay
 from gateway.http1.tunnel import Tunnel
 
 PASS = 2  # of inbound, which imports exchange, which imports this module
 
 
-class Passage:
+class Passage(Carried):
     """Belongs to one exchange, `owner`. `attempt` counts from 1."""
 
     def __init__(self, owner: Any) -> None:
@@ -31,7 +32,8 @@ class Passage:
         self.outbound: Outbound | None = None
         self.attempt = 1
         self.sent_at = 0.0
-        self.unsent = b""  # a head that waits for its first piece of body, to go out in one write
+        self.unsent = b""  # a request's head that waits for its first piece of body, to go out in one write
+        self.opening: list[bytes] | None = None  # an answer's head, which waits likewise
         self.kept: bytes | None = None  # the request body as framed, while it may have to be sent again
         self.is_streaming = False  # the request body is passed on as it comes
         self.relay: Relay | None = None
@@ -51,7 +53,7 @@ class Passage:
 
     def _send(self) -> None:
         endpoint = self.endpoint
-        self.sent_at = time.monotonic()
+        self.sent_at = clock.monotonic()
         pool = endpoint.pools.get(self.proxy.pool_key(self.upstream, self.request)) if endpoint.pools else None
         if pool:
             self._connected(pool.popitem()[0])
@@ -124,7 +126,7 @@ class Passage:
 
     def _settle(self, outcome: str) -> None:
         """The endpoint's part is over."""
-        took_s = self.request.upstream_s = time.monotonic() - self.sent_at
+        took_s = self.request.upstream_s = clock.monotonic() - self.sent_at
         self.upstream.finished(self.endpoint, took_s, outcome)
 
     def _repeat(self) -> None:
@@ -192,18 +194,17 @@ class Passage:
         if self.inbound.state == 1:  # its BODY: the answer came before the request was whole
             self.inbound.keep_alive = False
         if owner.pipe.sees_answers or length == -2 or (length == -1 and request.minor == 0):
-            response = Response(status, _pairs(head.forward))
+            response = Response(status)
+            response.came_as(head.forward)
             response.is_passing = True
             return self._changed(response, length)
-        self.unsent = b"".join(
-            (
-                head.status_line,
-                head.forward,
-                answer.told(request),
-                answer.CHUNKED if length == -1 else b"",
-                b"\r\n" if self.inbound.keep_alive else b"Connection: close\r\n\r\n",
-            )
-        )
+        opening = [head.status_line, head.forward, b"X-Request-Id: ", request.request_id.encode(), b"\r\n"]
+        if request.told is not None:
+            opening += request.told
+        if length == -1:
+            opening.append(answer.CHUNKED)
+        opening.append(b"\r\n" if self.inbound.keep_alive else b"Connection: close\r\n\r\n")
+        self.opening = opening
         return RAW
 
     def _changed(self, response: Response, length: int) -> int:
@@ -235,7 +236,7 @@ class Passage:
             if changed is None:
                 continue
             if not isinstance(changed, Response):
-                owner.waiting = owner.engine.spawn(self._pass_on_later(changed, response, below), "stage")
+                owner.waiting = owner.engine.spawn(owner.later(changed, response, partial(self._pass_on_later, below)), "stage")
                 return HELD
             if not changed.is_passing:  # another answer in its place
                 self._replaced()
@@ -248,25 +249,16 @@ class Passage:
         if relay.closes:
             self.inbound.keep_alive = False
         self.request.status = response.status
-        self.unsent = answer.opening(self.request, response, b"", framing=framing, keep_alive=self.inbound.keep_alive)
+        self.opening = [answer.opening(self.request, response, b"", framing=framing, keep_alive=self.inbound.keep_alive)]
         return DECODED
 
-    async def _pass_on_later(self, changed: Awaitable[Response | None], response: Response, below: int) -> None:
-        owner = self.owner
-        try:
-            response = await changed or response
-            owner.waiting = None
-            if owner.is_over:
-                return
-            if not response.is_passing:
-                self._replaced()
-                owner.answer(response, below)
-            elif self._pass_on(response, below) == DECODED and self.outbound is not None:
-                self.outbound.go_on()
-        except PlatformError as error:
-            owner.fail(error)
-        except Exception as error:  # noqa: BLE001  # the listener, as in exchange
-            owner.crash(error)
+    def _pass_on_later(self, below: int, response: Response) -> None:
+        """The same, once a stage that had to wait has its answer."""
+        if not response.is_passing:
+            self._replaced()
+            self.owner.answer(response, below)
+        elif self._pass_on(response, below) == DECODED and self.outbound is not None:
+            self.outbound.go_on()
 
     def answer_piece(self, data: bytes, is_last: bool) -> None:
         """Some of the upstream's body, as `answer_begins` wanted it."""
@@ -276,12 +268,12 @@ class Passage:
                 self._collected(relay, data, is_last=is_last)
                 return
             data = relay.encoded(data, is_last=is_last)
-        owner = self.owner
-        unsent = self.unsent
-        if unsent:
+        owner, opening = self.owner, self.opening
+        if opening is not None:
             owner.is_answered = True
-            self.unsent = b""
-            self.inbound.transport.write(unsent + data if data else unsent)
+            self.opening = None
+            opening.append(data)
+            self.inbound.transport.write(b"".join(opening))
         elif data:
             self.inbound.transport.write(data)
         self.request.sent_bytes += len(data)
@@ -291,7 +283,7 @@ class Passage:
             owner.end()
             self.inbound.finished()
         else:
-            self.inbound.deadline = time.monotonic() + owner.engine.patience.write_s
+            self.inbound.deadline = clock.monotonic() + owner.engine.write_s
 
     def _collected(self, relay: Relay, data: bytes, *, is_last: bool) -> None:
         owner = self.owner
@@ -312,7 +304,7 @@ class Passage:
         self.outbound = self.endpoint = None
         if outbound is not None:
             outbound.drop() if self.is_streaming and self.owner.has_body_left else outbound.release()
-            took_s = self.request.upstream_s = time.monotonic() - self.sent_at
+            took_s = self.request.upstream_s = clock.monotonic() - self.sent_at
             self.upstream.finished(endpoint, took_s, "failed" if self.request.status in self.upstream.retried else "ok")
 
     def _replaced(self) -> None:
@@ -332,7 +324,7 @@ class Passage:
         endpoint, self.endpoint = self.endpoint, None
         self._drop_connection()
         if endpoint is not None:
-            took_s = self.request.upstream_s = time.monotonic() - self.sent_at
+            took_s = self.request.upstream_s = clock.monotonic() - self.sent_at
             self.upstream.finished(endpoint, took_s, outcome)
 
     # -- back-pressure
@@ -361,7 +353,7 @@ class Passage:
         tunnel, request, outbound = self.tunnel, self.request, self.outbound
         if tunnel is None or outbound is None:
             return
-        self.inbound.deadline = time.monotonic() + tunnel.idle_s
+        self.inbound.deadline = clock.monotonic() + tunnel.idle_s
         if not tunnel.passes(data, is_client=is_client):
             request.error_code = "message_refused"
             self.inbound.transport.write(tunnel.farewell)
@@ -379,13 +371,3 @@ class Passage:
         self.drop("ok")
         self.owner.end()
         self.inbound.finished()
-
-
-def _pairs(block: bytes) -> list[tuple[str, str]]:
-    """Header lines that a scanner has found right, as name and value."""
-    found = []
-    for line in block.split(b"\r\n"):
-        name, colon, value = line.partition(b":")
-        if colon:
-            found.append((name.decode("ascii"), value.strip(b" \t").decode("utf-8", "replace")))
-    return found

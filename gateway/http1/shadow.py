@@ -4,9 +4,10 @@ import asyncio
 from typing import Any
 
 from core.errors import NotConnected, PlatformError
+from gateway.http1.carried import RAW, Carried
 from gateway.http1.head import ResponseHead
 from gateway.http1.message import Request
-from gateway.http1.outbound import RAW, dial
+from gateway.http1.outbound import dial
 from gateway.upstream.shadow import Shadowing
 
 
@@ -46,8 +47,8 @@ class ShadowCopies:
         copy.give_up_after(max(request.deadline - request.started, 1.0))
 
 
-class _Copy:
-    """gateway.http1.outbound.Carried: counts the outcome, keeps nothing."""
+class _Copy(Carried):
+    """Counts the outcome, keeps nothing."""
 
     def __init__(self, shadowing: Shadowing, upstream: Any, endpoint: Any, request: Request) -> None:
         self.request = request
@@ -75,9 +76,6 @@ class _Copy:
         self._upstream.finished(self._endpoint, 0.0, outcome)
         self._shadowing.copied()
 
-    def interim(self, head: ResponseHead) -> None:
-        return
-
     def switched(self, head: ResponseHead, rest: bytes) -> None:
         self._give_up()
 
@@ -89,11 +87,5 @@ class _Copy:
             self.outbound.release()
             self.settle("ok")
 
-    def tunnelled(self, data: bytes, *, is_client: bool) -> None:
-        return
-
     def failed(self, failure: str, detail: str) -> None:
         self.settle("failed")
-
-    def flow(self, *, is_slow: bool) -> None:
-        return

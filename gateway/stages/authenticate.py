@@ -75,7 +75,7 @@ class Authenticate:
 
     def _challenge(self, request: Request, used: Means | None) -> None:
         """What could be sent (RFC 9110 §11.6.1), unless the means has said it better."""
-        if any(name == "WWW-Authenticate" for name, _ in request.told or ()):
+        if request.has_told("WWW-Authenticate"):
             return
         for challenge in self._challenges:
             is_wrong = used is not None and used.kind == "bearer" and challenge == used.challenge

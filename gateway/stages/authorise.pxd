@@ -1,4 +1,7 @@
+cimport cython
+
 from gateway.http1.message cimport Request
+from gateway.identity cimport Identity
 
 
 cdef class Admission:
@@ -11,7 +14,7 @@ cdef class Admission:
     cdef public dict _memo
 
     cpdef admit(self, object name, object remote)
-    cpdef admit_caller(self, object identity, object remote)
+    cpdef admit_caller(self, Identity identity, object remote)
 
 
 cdef class Authorise:
@@ -20,4 +23,5 @@ cdef class Authorise:
     cdef public object _target
     cdef public object _operation
 
+    @cython.locals(identity=Identity)
     cpdef on_request(self, Request request)

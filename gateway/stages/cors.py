@@ -4,8 +4,10 @@ A refusal is the absence of header fields, which the browser judges; it is never
 """
 
 from config import policies
+from gateway.http1.message import header_line
 from gateway.stage import AnswerStage, Outcome, Request, Response
 
+_VARY = header_line("Vary", "Origin")
 _PREFLIGHT_VARY = ("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
 
 
@@ -30,12 +32,12 @@ class Cors:
         if request.verb == b"OPTIONS" and "access-control-request-method" in request.headers:
             allowed = self._allowed(request.headers.get("origin", ""))
             return Response(204, [*allowed, *self._preflight] if allowed else [_PREFLIGHT_VARY])
-        request.tell("Vary", "Origin")  # also without Origin: a cache must not keep that answer for a page (Fetch §3.2.5)
+        request.tell_line(_VARY)  # also without Origin: a cache must not keep that answer for a page (Fetch §3.2.5)
         if _has_origin(request):
             allowed = self._allowed(request.headers["origin"])
             if allowed:
-                assert request.told is not None
-                request.told += [*allowed, *self._actual]
+                for name, value in (*allowed, *self._actual):
+                    request.tell(name, value)
         return None
 
     def _allowed(self, origin: str) -> list[tuple[str, str]]:

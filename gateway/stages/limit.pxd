@@ -1,6 +1,9 @@
 cimport cython
 
+from cache.limiter_memory cimport MemoryLimiter
 from gateway.http1.message cimport Request
+from gateway.identity cimport Identity
+from gateway.limits cimport Bill
 
 
 cdef class Limit:
@@ -10,9 +13,9 @@ cdef class Limit:
     cdef public tuple _values
     cdef public dict _memo
     cdef public object _decide
-    cdef public object _spend
+    cdef public MemoryLimiter _memory
 
-    @cython.locals(ahead_s=double)
+    @cython.locals(ahead_s=double, bill=Bill, memory=MemoryLimiter, identity=Identity)
     cpdef on_request(self, Request request)
 
 

@@ -4,14 +4,13 @@
 from collections.abc import Sequence
 from functools import partial
 
-from cache.gcra import ROUNDING
 from cache.limiter_memory import MemoryLimiter
 from config.model import App, Platform
 from config.policies import Limit as Declared
 from core.cache import Answer, Held, Limiter, Pending
 from core.errors import Unauthenticated
 from gateway.http1.message import Request
-from gateway.limits import ROUND_UP, Amount, Bill, counted, holds_places, plan_amounts, plan_key
+from gateway.limits import Amount, Bill, counted, holds_places, plan_amounts, plan_key
 from gateway.stage import EndStage, Outcome, Stage
 
 _HELD, _PENDING = "limit.held", "limit.pending"
@@ -44,7 +43,7 @@ class Limit:
         self._values = tuple({value: None for each in self._varying for value in each.varying})
         self._memo: dict[tuple[str, ...], Bill] = {}
         self._decide = limiter.decide
-        self._spend = limiter.spend if isinstance(limiter, MemoryLimiter) else None
+        self._memory = limiter if isinstance(limiter, MemoryLimiter) else None
 
     def _bill(self, name: str, app: App | None, plan: tuple[Amount, ...]) -> Bill:
         return Bill.of([(plan_key(name), plan), *((each.key_of(name, app, None), each.amounts) for each in self._fixed)])
@@ -56,16 +55,11 @@ class Limit:
             raise Unauthenticated("this request needs a token of an app that exists", code="token_missing")
         if self._varying:
             bill = self._with_varying(bill, request)
-        spend = self._spend
-        if spend is not None and bill.interval_s:
-            ahead_s = spend(bill.key, bill.interval_s, bill.tolerance_s)
+        memory = self._memory
+        if memory is not None and bill.interval_s:
+            ahead_s = memory.spend(bill.key, bill.interval_s, bill.tolerance_s)
             if ahead_s >= 0:
-                left = int((bill.tolerance_s - ahead_s) / bill.interval_s + ROUNDING)
-                told = ("RateLimit", f"{bill.label}{left};t={int(ahead_s + ROUND_UP)}")
-                if request.told is None:
-                    request.told = [bill.policy, told]
-                else:
-                    request.told += (bill.policy, told)
+                request.tell_line(bill.told_alone(ahead_s))
                 return None
         if not bill.charges:
             return None
@@ -112,15 +106,7 @@ class HoldingLimit(Limit):
 
 def _tell(bill: Bill, request: Request, answer: Answer) -> None:
     """Raises Limited where there was no place."""
-    if bill.label:  # one amount alone
-        ((places, reset_s),) = answer.left
-        told = ("RateLimit", f"{bill.label}{places};t={int(reset_s + ROUND_UP)}")
-    else:
-        told = bill.told(answer)
-    if request.told is None:
-        request.told = [bill.policy, told]
-    else:
-        request.told += (bill.policy, told)
+    request.tell_line(bill.told(answer))
     if answer.refused >= 0:
         raise bill.amounts[answer.refused].refusal(answer.retry_after_s)
     if answer.held is not None:

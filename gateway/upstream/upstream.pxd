@@ -1,6 +1,9 @@
 cimport cython
 
 from gateway.upstream.endpoints cimport EndpointState
+from gateway.upstream.retries cimport Budget
+
+cdef double _NEVER
 
 
 cdef class UpstreamState:
@@ -14,15 +17,15 @@ cdef class UpstreamState:
     cdef public object _now
     cdef public object _make_limit
     cdef public object _found
-    cdef public object _balancer
+    cdef public object _pick
     cdef public double _return_at
-    cdef public object _measures
+    cdef public bint _measures
     cdef public object _health
     cdef public object _breaker
     cdef public object _trial_at
     cdef public bint _is_failing
     cdef public bint _is_open
-    cdef public object _budget
+    cdef public Budget _budget
     cdef public object _limit
     cdef public int _concurrent
 

@@ -13,11 +13,12 @@ from core.errors import ConfigError, Unavailable
 from core.guard import Breaker
 from gateway.stage import Request
 from gateway.upstream.adaptive import AdaptiveLimit
-from gateway.upstream.balance import Balancer, make_balancer, measure
+from gateway.upstream.balance import make_balancer, measure
 from gateway.upstream.endpoints import EndpointState, merged
 from gateway.upstream.health import Health, usable
 from gateway.upstream.retries import Budget, is_safe
 
+_NEVER = math.inf
 Outcome = Literal["ok", "failed", "refused", "abandoned"]
 """`failed`: a status of `retries.statuses`, a reset, a malformed answer, a timeout. `refused`: no connection. `abandoned`: the
 client went away, which says nothing."""
@@ -48,8 +49,8 @@ class UpstreamState:
         self._now = now
         self._make_limit = make_limit
         self._found: tuple[Endpoint, ...] = ()  # by discovery
-        self._balancer: Balancer | None = None
-        self._return_at = math.inf  # when the next ejection ends
+        self._pick: Callable[[Request], EndpointState] | None = None  # the balancer's
+        self._return_at = _NEVER  # when the next ejection ends
         self._adopt(declared, None)
         self._place()
 
@@ -84,14 +85,14 @@ class UpstreamState:
             raise Unavailable(
                 f"upstream {self.name} has {self.active} requests under way, which is all it may", code="upstream_busy"
             )
-        if self._return_at != math.inf and self._now() >= self._return_at:
+        if self._return_at != _NEVER and self._now() >= self._return_at:
             self._health.returned(self.endpoints, self._now())
             self._rebalance()
-        if self._balancer is None:
+        if self._pick is None:
             raise Unavailable(f"no endpoint of upstream {self.name} is usable", code="upstream_down")
         if self._is_open:
             self._ask_breaker()
-        endpoint = self._balancer.pick(request)
+        endpoint = self._pick(request)
         if endpoint is excluded:
             endpoint = self._other_than(endpoint)
         if excluded is None:  # a retry earns no retries
@@ -203,8 +204,8 @@ class UpstreamState:
     def _rebalance(self) -> None:
         """Whenever the set of usable endpoints may have changed."""
         chosen = usable(self.endpoints)
-        self._balancer = make_balancer(self.declared, chosen, self._now) if chosen else None
-        self._return_at = min((each.ejected_until for each in self.endpoints if each.is_ejected), default=math.inf)
+        self._pick = make_balancer(self.declared, chosen, self._now).pick if chosen else None
+        self._return_at = min((each.ejected_until for each in self.endpoints if each.is_ejected), default=_NEVER)
 
 
 class Upstreams:

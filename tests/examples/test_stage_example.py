@@ -40,7 +40,7 @@ async def through(stage: OrderDesk, request: Request, response: Response | None 
 async def test_an_order_goes_on_with_what_the_stage_sets_and_tells() -> None:
     stage, request = desk(), order()
     answer = await through(stage, request)
-    assert (answer.status, answer.header("X-Served"), request.told) == (201, "7", [("X-Order-Desk", "open")])
+    assert (answer.status, answer.header("X-Served"), request.told) == (201, "7", [b"X-Order-Desk: open\r\n"])
     checked = [line for line in upstream_headers(request) if line.lower().startswith(b"x-checked-by")]
     assert checked == [b"X-Checked-By: order-desk\r\n"]
     assert stage.under_way == 0

@@ -21,7 +21,7 @@ from core.supervise import Tasks
 from gateway.access.assembly import AccessParts
 from gateway.access.dpop import DpopProofs
 from gateway.access.key_sets import KeySets
-from gateway.http1.message import made_request
+from gateway.http1.message import made_request, pairs_of
 from gateway.pipe import run
 from gateway.pipeline import Composer, Lasting
 from gateway.problems import problem
@@ -124,7 +124,7 @@ class Desk:
             response = await run(self.router.find(request), request)
         except PlatformError as error:
             response = problem(error, request)
-        response.headers.extend(request.told or ())
+        response.headers.extend(told_pairs(request))
         return response
 
     async def write(self, method: str, target: str, body: object, once: str, **headers: str) -> Response:
@@ -148,6 +148,11 @@ def request_of(
 def basic(key: str, secret: str) -> str:
     """The Authorization header of RFC 7617."""
     return "Basic " + base64.b64encode(f"{key}:{secret}".encode()).decode()
+
+
+def told_pairs(request: Request) -> list[tuple[str, str]]:
+    """What its answer will carry besides, as name and value."""
+    return pairs_of(b"".join(request.told or ()))
 
 
 def header(response: Response, name: str) -> str | None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway import access_log
 from gateway.access_log import AccessLog, AccessLogSettings, shown_target, tail
 from gateway.identity import Identity
 from gateway.stage import Request
@@ -103,12 +104,31 @@ def test_no_field_can_break_a_line(target: bytes, remote: str, upstream: str, tr
     request.remote, request.upstream, request.trace, request.identity = remote, upstream, trace, Identity(upstream, "k")
     request.request_id = "r"
     log.on_end(request)
-    (line,) = log._take()
-    data = line.encode("utf-8", "replace")
+    (data,) = log._take()
     assert data.count(b"\n") == 1
     assert not any(byte < 32 for byte in data[:-1])
     if form == "json":
         assert msgspec.json.decode(data)["upstream"] == upstream.encode(errors="replace").decode()
+
+
+@pytest.mark.skipif(access_log._in_c is None, reason="the compiled build has a second way to make a line")
+@given(
+    st.text(alphabet='ab/?"\\\x7f é', max_size=40),
+    st.text(alphabet="00af-é", max_size=60),
+    st.integers(min_value=0, max_value=2**62),
+    st.floats(min_value=0, max_value=1e6),
+    st.sampled_from(["", "hit", "stale"]),
+)
+def test_both_ways_make_the_same_line(path: str, trace: str, count: int, took_s: float, cached: str) -> None:
+    request = Request(b"GET", path.encode(), b"", b"")
+    request.request_id, request.trace, request.ended, request.upstream_s = "r-1", trace.encode(), took_s, took_s / 3
+    request.received_bytes, request.sent_bytes = count, count // 7
+    assert access_log._in_c is not None
+    quick = access_log._in_c(request, b"2026-11-26T00:00:00.000Z", b'"client":""', cached)
+    slow = access_log._slowly(request, b"2026-11-26T00:00:00.000Z", b'"client":""', cached)
+    assert quick in (slow, None)
+    if path.isascii() and not set(path.partition("?")[0]) & set('"\\\x7f') and trace.isascii():
+        assert quick is not None
 
 
 def fill(log: AccessLog, count: int, **more: object) -> None:

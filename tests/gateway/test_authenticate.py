@@ -19,7 +19,7 @@ from gateway.stages.authenticate import Authenticate
 from gateway.tokens import Tokens
 from tests.conformance.stage_suite import StageSuite
 from tests.gateway.access_desk import SHOP_KEY, SHOP_SECRET, app_token, basic, bearer, credentials, request_of, snapshot_of
-from tests.gateway.desk import Desk, header, json_of
+from tests.gateway.desk import Desk, header, json_of, told_pairs
 
 
 class _Signature:
@@ -69,7 +69,7 @@ async def _answer(means: Sequence[Means], headers: dict[str, str], **changed: An
         response = await run(Pipe("test", [Authenticate(means)], handler=_app), request)
     except PlatformError as error:
         response = problem(error, request)
-    response.headers.extend(request.told or ())
+    response.headers.extend(told_pairs(request))
     return response
 
 

@@ -18,7 +18,7 @@ from gateway.problems import problem, status_of
 from gateway.stage import EndStage, Request, Response, Stage
 from gateway.stages.limit import HoldingLimit, Limit, limit_stage
 from tests.conformance.stage_suite import StageSuite
-from tests.gateway.desk import Desk, header, json_of, request_of
+from tests.gateway.desk import Desk, header, json_of, request_of, told_pairs
 
 PLATFORM = Platform(
     plans={
@@ -75,9 +75,9 @@ def test_each_answer_tells_the_plan_and_what_is_left() -> None:
     first, second, quick = _request(), _request(), _request("quick")
     for request in (first, second, quick):
         assert limit.on_request(request) is None
-    assert first.told == [("RateLimit-Policy", '"tiny";q=2;w=4'), ("RateLimit", '"tiny";r=1;t=2')]
-    assert second.told == [("RateLimit-Policy", '"tiny";q=2;w=4'), ("RateLimit", '"tiny";r=0;t=4')]
-    assert quick.told == [("RateLimit-Policy", '"gold";q=1000;w=1'), ("RateLimit", '"gold";r=999;t=1')]
+    assert told_pairs(first) == [("RateLimit-Policy", '"tiny";q=2;w=4'), ("RateLimit", '"tiny";r=1;t=2')]
+    assert told_pairs(second) == [("RateLimit-Policy", '"tiny";q=2;w=4'), ("RateLimit", '"tiny";r=0;t=4')]
+    assert told_pairs(quick) == [("RateLimit-Policy", '"gold";q=1000;w=1'), ("RateLimit", '"gold";r=999;t=1')]
 
 
 async def test_past_the_burst_it_is_429_with_the_time_to_wait(desk: Desk) -> None:
@@ -235,8 +235,7 @@ async def test_an_answer_that_comes_later_tells_refuses_and_holds_like_one_at_on
     late.asked[0].settle(Answer(-1, 0.0, ((9, 1.0), (1, 0.0)), held))
     late.asked[1].settle(Answer(1, 1.0, ((9, 1.0), (0, 0.0))))
     assert await waits[0] is None  # type: ignore[misc]
-    assert first.told is not None
-    assert first.told[1] == ("RateLimit", '"gold";r=9;t=1, "orders-1-concurrent";r=1;t=0')
+    assert told_pairs(first)[1] == ("RateLimit", '"gold";r=9;t=1, "orders-1-concurrent";r=1;t=0')
     with pytest.raises(Limited) as caught:
         await waits[1]  # type: ignore[misc]
     assert caught.value.specific_code == "too_many_under_way"

@@ -70,14 +70,13 @@ def test_the_header_fields_of_all_amounts() -> None:
     limit = Limit(per=("app",), per_s=2.0, burst=10, concurrent=3, per_day=100, per_month=1_000)
     (each,) = counted("orders", [limit])
     bill = Bill.of([("key", each.amounts)])
-    assert bill.policy == (
-        "RateLimit-Policy",
-        '"orders-1";q=10;w=5, "orders-1-day";q=100;w=86400, "orders-1-month";q=1000, '
-        '"orders-1-concurrent";q=3;qu="concurrent-requests"',
+    assert bill.policy.decode() == (
+        'RateLimit-Policy: "orders-1";q=10;w=5, "orders-1-day";q=100;w=86400, "orders-1-month";q=1000, '
+        '"orders-1-concurrent";q=3;qu="concurrent-requests"\r\n'
     )
     answer = Answer(-1, 0.0, ((9, 0.5), (99, 3_600.0), (999, 86_400.2), (2, 0.0)))
     told = '"orders-1";r=9;t=1, "orders-1-day";r=99;t=3600, "orders-1-month";r=999;t=86401, "orders-1-concurrent";r=2;t=0'
-    assert bill.told(answer) == ("RateLimit", told)
+    assert bill.told(answer) == bill.policy + f"RateLimit: {told}\r\n".encode()
     assert [key for key, _ in bill.charges] == ["key", "key|day", "key|month", "key|concurrent"]
     codes = [amount.refusal(1.0).specific_code for amount in bill.amounts]
     assert codes == ["rate_limited", "quota_used_up", "quota_used_up", "too_many_under_way"]

@@ -10,6 +10,7 @@ from gateway.pipe import Pipe, run
 from gateway.stage import Outcome, Request, Response, Stage
 from gateway.stages.cors import Cors
 from tests.conformance.stage_suite import StageSuite
+from tests.gateway.desk import told_pairs
 from tests.gateway.passing import passed
 
 SHOP = "https://shop.example"
@@ -39,7 +40,7 @@ async def answered(stage: Stage, request: Request) -> Response:
 
 
 def told(request: Request, name: str) -> list[str]:
-    return [value for each, value in request.told or () if each == name]
+    return [value for each, value in told_pairs(request) if each == name]
 
 
 async def test_a_preflight_is_answered_before_anybody_is_asked_who_they_are() -> None:

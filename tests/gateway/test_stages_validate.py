@@ -130,7 +130,7 @@ async def test_what_the_description_does_not_have() -> None:
     assert caught.value.specific_code == "no_route"
     request = made_request("DELETE", "/orders/7")
     assert (await refusal(openapi_stage(), request))[:2] == (405, "method_not_allowed")
-    assert request.told == [("Allow", "GET, PUT")]
+    assert request.told == [b"Allow: GET, PUT\r\n"]
     with pytest.raises(InvalidInput, match="UTF-8"):
         await asked(openapi_stage(), made_request("GET", "/orders/%ff"))
 
