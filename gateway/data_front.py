@@ -22,7 +22,6 @@ _JSON = ("Content-Type", "application/json")
 
 
 def _caller(request: Request) -> Caller:
-    assert request.identity is not None  # behind authenticate
     return Caller(request.identity.app, request.request_id, request.deadline)
 
 

@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
-from gateway.identity import Identity
-
 MAX_QUERY_FIELDS = 100
 MALFORMED_QUERY = [("", "malformed query")]
 """What `Request.query` gives for a query that is no list of pairs: whoever needs the query refuses it, in the form of a problem."""
@@ -197,7 +195,7 @@ class Request:
         self.upstream_s = 0.0  # how long it took
         self.trace_state = b""  # tracestate, where traceparent came with it
         self.pipe: Any = None
-        self.identity: Identity | None = None
+        self.identity: Any = None  # an Identity, once a stage knows
         self.app: Any = None
         self.told: list[bytes] | None = None
         self.added: list[bytes] | None = None

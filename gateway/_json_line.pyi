@@ -1,0 +1,3 @@
+from gateway.http1.message import Request
+
+def json_line(request: Request, date: bytes, known: bytes, cached: str) -> bytes | None: ...
