@@ -21,7 +21,7 @@ pytest_plugins = [
     "tests.servers.soap",
 ]
 
-_GRACE_S = 1.0  # what a closing client may take to end its own processes and tasks
+_GRACE_S = 10.0  # what a closing client may take to end its own processes and tasks
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
@@ -30,6 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "rabbitmq_server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("rabbitmq"))
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(300))  # the first of them waits for the broker to start
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ async def read_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     return head, await reader.readexactly(length)
 
 
-async def until(is_so: Callable[[], bool], *, within_s: float = 5.0) -> None:
+async def until(is_so: Callable[[], bool], *, within_s: float = 60.0) -> None:
     """Wait for what no event tells."""
     async with asyncio.timeout(within_s):
         while not is_so():  # noqa: ASYNC110  # the other side is a real socket
