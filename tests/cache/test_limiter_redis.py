@@ -131,7 +131,7 @@ async def test_keys_leave_redis_when_they_say_nothing_any_more(redis_url: str, l
     await decided(limiter, ("other", rate(1e4, 1)))
     day = b"{zhiyun:limits}:d"
     async with asyncio.timeout(60):
-        while await connection.call(lambda redis: redis.keys("*")) != [day]:
+        while await connection.call(lambda redis: redis.keys("*")) != [day]:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     assert 0 < await connection.call(lambda redis: redis.ttl(day)) <= 86_400
     await connection.close()

@@ -83,7 +83,7 @@ async def test_a_quota_over_several_nodes_keeps_within_the_stated_error(redis_ur
     late = SyncedLimiter(redis_url, sync_s=0.1)  # a node that comes when all is used learns it at its first exchange
     assert await late.open()
     async with asyncio.timeout(60):
-        while (await decided(late, ("app", count_bound(kind, 200)))).refused != 0:
+        while (await decided(late, ("app", count_bound(kind, 200)))).refused != 0:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     for node in (*opened, late):
         await node.close()

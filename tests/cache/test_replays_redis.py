@@ -76,7 +76,7 @@ async def test_down_is_unavailable_never_a_replay_and_a_restarted_redis_serves_a
         await is_new(replays, "nonce")
     redis_server.start()
     async with asyncio.timeout(60):
-        while (answer := await _answer(replays, "nonce")) is Unavailable:
+        while (answer := await _answer(replays, "nonce")) is Unavailable:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert answer is True  # what it knew is gone with it
     assert await _answer(replays, "nonce") is False

@@ -37,7 +37,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def until_admitted(limiter: Limiter, *charges: Charge, within_s: float = 60.0) -> None:
     """Ask until it passes, which costs nothing before: who is refused is not charged. A synced count is late by a round trip."""
     async with asyncio.timeout(within_s):
-        while (await decided(limiter, *charges)).refused >= 0:
+        while (await decided(limiter, *charges)).refused >= 0:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 

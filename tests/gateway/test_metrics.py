@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.metrics import COUNTERS, GAUGES, MetricsEndpoint, MetricsFile, Numbers, exposition
 from gateway.record import Recorder
 from tests.gateway.observed import ended
+from tests.gateway.rig import until
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -122,10 +123,7 @@ async def test_the_loop_writes_and_a_folder_that_cannot_be_written_stops_nothing
     recorder.on_end(ended())
     file = MetricsFile(tmp_path / "metrics", "0", recorder)
     loop = asyncio.ensure_future(file.keep())
-    for _ in range(100):
-        await asyncio.sleep(0.01)
-        if (tmp_path / "metrics" / "0.msgpack").exists():
-            break
+    await until(lambda: (tmp_path / "metrics" / "0.msgpack").exists())
     assert value(samples(tmp_path / "metrics"), "requests_total", route="customers", status="2xx") == 1
     loop.cancel()
     with suppress(asyncio.CancelledError):

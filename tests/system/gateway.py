@@ -15,7 +15,7 @@ import httpx
 
 from config.address import Address
 from tests.servers.ports import free_port
-from tests.system.node import ROOT, Node, settings_for
+from tests.system.node import ROOT, Node, settings_for, settle
 from tests.system.upstream import Upstream
 
 PLAN = {"per_s": 100_000, "burst": 100_000}
@@ -66,7 +66,7 @@ class Gateway:
 
     def settle(self) -> None:
         """Until every worker has acknowledged the registry as it is."""
-        self.node.settle("gateway")
+        settle(self.node, "gateway")
 
     def app(self, *routes: str, **sections: Any) -> Login:
         """An app that may call these routes. `sections` are applied with it; `app` in them says more of the app itself."""

@@ -125,18 +125,6 @@ class Node:
                 found[int(entry.name)] = command
         return found
 
-    def settle(self, *roles: str) -> None:
-        """Until every process (of these roles) has acknowledged the registry as it is."""
-        expected = {"gateway": self.settings.workers, "back-office": 1, "deliveries": 1}
-        expected = {role: number for role, number in expected.items() if role in roles or not roles}
-        with self.operator() as operator:
-
-            def has_taken() -> bool:
-                found = [each for each in operator.get("/nodes").json()["items"] if each["report"]["role"] in expected]
-                return len(found) == sum(expected.values()) and all(each["is_live"] and each["is_current"] for each in found)
-
-            eventually("every process has the new configuration", has_taken)
-
     def process(self, module: str) -> int:
         """The id of the child that runs this module."""
         return next(pid for pid, command in self.processes().items() if f"server.lean\0{module}" in command)
@@ -157,6 +145,19 @@ class Node:
             assert answer.status_code == 200, answer.text
             client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
             yield client
+
+
+def settle(node: Node, *roles: str) -> None:
+    """Until every process (of these roles) has acknowledged the registry as it is."""
+    expected = {"gateway": node.settings.workers, "back-office": 1, "deliveries": 1}
+    expected = {role: number for role, number in expected.items() if role in roles or not roles}
+    with node.operator() as operator:
+
+        def has_taken() -> bool:
+            found = [each for each in operator.get("/nodes").json()["items"] if each["report"]["role"] in expected]
+            return len(found) == sum(expected.values()) and all(each["is_live"] and each["is_current"] for each in found)
+
+        eventually("every process has the new configuration", has_taken)
 
 
 def at_source(node: Node, name: str, sql: str, *parameters: object) -> list[Any]:

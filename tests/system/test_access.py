@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.system.node import Node, eventually
+from tests.system.node import Node, eventually, settle
 
 WITHIN_S = 1.0
 _TRIES = 10  # the best of some tells what the platform can; a busy machine may spoil others
@@ -28,7 +28,7 @@ def _token(node: Node, login: tuple[str, str]) -> httpx.Response:
 
 def _wait_for(node: Node, login: tuple[str, str]) -> None:
     eventually("the new app is known", lambda: _token(node, login).status_code == 200)
-    node.settle("gateway")
+    settle(node, "gateway")
 
 
 def _seconds_until(app: httpx.Client, status: int) -> float:

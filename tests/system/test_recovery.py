@@ -9,7 +9,7 @@ import pytest
 
 from tests.servers.ports import free_port
 from tests.system.conftest import NodeMaker
-from tests.system.node import Node, at_source, eventually, run_once, runs
+from tests.system.node import Node, at_source, eventually, run_once, runs, settle
 
 ROWS = 40_000
 
@@ -76,7 +76,7 @@ def test_a_source_that_refuses_or_is_gone_fails_its_own_job_only(own_node: Node)
         assert operator.patch("/sources/property", json={"settings": {"password": "wrong-hunter2"}}).status_code == 200
         url = f"http://127.0.0.1:{free_port()}"
         assert operator.patch("/sources/marketing", json={"settings": {"url": url}}).status_code == 200
-        own_node.settle("back-office")
+        settle(own_node, "back-office")
         refused, gone = run_once(operator, "rooms"), run_once(operator, "behaviours")
         assert (refused["state"], gone["state"]) == ("failed", "failed")
         assert "hunter2" not in refused["reason"]
