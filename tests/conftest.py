@@ -21,7 +21,7 @@ pytest_plugins = [
     "tests.servers.soap",
 ]
 
-_GRACE_S = 10.0  # what a closing client may take to end its own processes and tasks
+_GRACE_S = 5.0  # what a closing client may take to end its own processes and tasks
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups

@@ -13,7 +13,7 @@ import asyncio, subprocess
 _left = []
 
 def test_leaves_a_process():
-    _left.append(subprocess.Popen(["sleep", "5"]))
+    _left.append(subprocess.Popen(["sleep", "300"]))
 
 async def test_leaves_a_task():
     _left.append(asyncio.get_running_loop().create_task(asyncio.sleep(60), name="forgotten"))
@@ -37,6 +37,6 @@ def test_what_is_left_running_is_named(tmp_path: Path) -> None:
     finished = subprocess.run(
         [*command, f"--rootdir={tmp_path}"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert "sleep 5" in finished.stdout, finished.stdout
+    assert "sleep 300" in finished.stdout, finished.stdout
     assert "name='forgotten'" in finished.stdout
     assert "4 passed, 2 errors" in finished.stdout

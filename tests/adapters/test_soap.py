@@ -336,8 +336,10 @@ async def test_an_answer_nested_without_end_is_refused() -> None:
 
 
 async def test_slow_and_broken_services() -> None:
+    is_over = asyncio.Event()
+
     async def slow(request: web.Request) -> web.Response:
-        await asyncio.sleep(30)
+        await is_over.wait()
         return web.Response()
 
     async def breaks_off(request: web.Request) -> web.Response:
@@ -349,6 +351,7 @@ async def test_slow_and_broken_services() -> None:
         await connection._described()  # the WSDL itself comes in time
         with pytest.raises(DeadlineExceeded):
             await add(connection)
+        is_over.set()
     async with answering(breaks_off) as connection:
         with pytest.raises(Unavailable, match="broke off"):
             await add(connection)

@@ -6,6 +6,7 @@ without arguments it lists the targets. tests/gateway/test_access_assembly.py ru
 
 import importlib
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +26,8 @@ from tests.gateway import signing
 from tests.gateway.access_desk import app_token, bearer, credentials, snapshot_of
 
 _SNAPSHOT = snapshot_of()
-_BEARER, _KEY, _CERTIFICATE = bearer(_SNAPSHOT), ApiKey(credentials()), ClientCertificate(_SNAPSHOT.platform.apps)
+_AT = time.time()  # the clock stands: what is refused is refused for its bytes, not for the hour
+_BEARER, _KEY, _CERTIFICATE = bearer(_SNAPSHOT, now=lambda: _AT), ApiKey(credentials()), ClientCertificate(_SNAPSHOT.platform.apps)
 _HEAD, _PAYLOAD, _SIGNATURE = app_token().encode().split(b".")
 
 
