@@ -152,7 +152,7 @@ def _seeds(target: str) -> list[bytes]:
         return [f"{right['signature-input']}\n{right['signature']}".encode()]
     if target == "ca":
         return [b"\n".join((b"", b"AAAA", b"n-1", str(int(signing.NOW * 1000)).encode(), b"X-Ca-Nonce", b"a=1", b"{}"))]
-    return [app_token().encode(), _HEAD, _PAYLOAD]
+    return [app_token("a secret that no app of the platform has").encode(), _HEAD, _PAYLOAD]  # a right one would be let in
 
 
 def main() -> None:
@@ -164,8 +164,8 @@ def main() -> None:
     for number, seed in enumerate(_seeds(target)):
         (folder / f"seed-{number}").write_bytes(seed)
     atheris = importlib.import_module("atheris")
-    for name in [each for each in sys.modules if each.startswith("gateway.access.")]:
-        del sys.modules[name]  # they are imported anew, to be instrumented
+    for name in [each for each in sys.modules if each.startswith(("gateway.access.", "tests.gateway."))]:
+        del sys.modules[name]  # they and who holds them are imported anew, to be instrumented
     with atheris.instrument_imports(include=["gateway.access"]):
         targets = importlib.import_module("tests.fuzz.access").TARGETS
     atheris.Setup([sys.argv[0], str(folder), *sys.argv[3:]], targets[target])

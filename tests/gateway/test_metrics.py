@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.metrics import COUNTERS, GAUGES, MetricsEndpoint, MetricsFile, Numbers, exposition
@@ -116,6 +117,19 @@ async def test_a_gateway_tells_of_itself(tmp_path: Path) -> None:
     answer = await MetricsEndpoint(tmp_path)(ended())
     assert answer.header("content-type").startswith("text/plain; version=0.0.4")
     assert b'zhiyun_gateway_requests_total{route="customers",status="2xx"} 1' in answer.body
+
+
+async def test_a_disk_that_is_slow_does_not_make_a_worker_look_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.metrics._SHARE", 1e-12)  # each write has taken far too long
+    monkeypatch.setattr("gateway.metrics._LONGEST_S", 0.01)
+    path = tmp_path / "0.msgpack"
+    loop = asyncio.ensure_future(MetricsFile(tmp_path, "0", Recorder()).keep())
+    await until(path.exists)
+    first = path.stat().st_mtime_ns
+    await until(lambda: path.stat().st_mtime_ns != first)
+    loop.cancel()
+    with suppress(asyncio.CancelledError):
+        await loop
 
 
 async def test_the_loop_writes_and_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
