@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from _pytest.nodeid import NodeId
 
 from tests.servers import ports
 from tests.servers.process import running_pids
@@ -24,14 +25,19 @@ pytest_plugins = [
 _GRACE_S = 5.0  # what a closing client may take to end its own processes and tasks
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put all tests that use RabbitMQ on one test worker, so that a run starts one broker."""
+@pytest.hookimpl(tryfirst=True)  # after those of the folders below, which pluggy calls before it
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put all tests that use RabbitMQ on one test worker, so that a run starts one broker; tell the scheduler of all groups."""
     for item in items:
         if "rabbitmq_server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("rabbitmq"))
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(300))  # the first of them waits for the broker to start
+        group = item.get_closest_marker("xdist_group")
+        if group is not None and config.getoption("loadgroup", False):
+            # The scheduler reads the group at the end of the test's id. pytest-xdist 3.8 writes it into an attribute that
+            # pytest 9.2 does not read any more, and each test would be a group of its own.
+            item._id = NodeId.parse(f"{item.nodeid}@{group.args[0]}")
 
 
 @pytest.fixture
