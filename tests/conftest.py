@@ -31,8 +31,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "rabbitmq_server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("rabbitmq"))
-            if item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(300))  # the first of them waits for the broker to start
         group = item.get_closest_marker("xdist_group")
         if group is not None and config.getoption("loadgroup", False):
             # The scheduler reads the group at the end of the test's id. pytest-xdist 3.8 writes it into an attribute that

@@ -20,8 +20,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent not in item.path.parents:
             continue
         item.add_marker(pytest.mark.slow)
-        if item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(300))  # nodes start and end in it, and the machine may be busy
         fixtures = getattr(item, "fixturenames", ())
         if "rabbitmq_server" not in fixtures:
             shared = next((name for name in ("node", "gateway") if name in fixtures), item.path.stem)

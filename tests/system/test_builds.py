@@ -13,7 +13,7 @@ _SUITES = tuple(f"tests/gateway/test_{name}.py" for name in ("listener", "http1_
 
 @pytest.mark.slow
 @pytest.mark.servers
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", ["pure Python", "compiled"])
 def test_the_engine_does_the_same_in_either_build(name: str) -> None:
     build()

@@ -30,7 +30,6 @@ def test_a_rollback_changes_what_is_served(gateway: Gateway) -> None:
 
 @pytest.mark.servers
 @pytest.mark.req("0.02")
-@pytest.mark.timeout(300)
 def test_routes_are_served_from_the_disk_while_the_database_is_down(
     gateway: Gateway, make_node: NodeMaker, mariadb_server: MariaDBServer
 ) -> None:

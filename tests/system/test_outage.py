@@ -9,7 +9,7 @@ from tests.servers.mariadb import MariaDBServer
 from tests.system.conftest import NodeMaker
 from tests.system.node import Node, changed, credential_of, eventually
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.servers
 
 
 def test_a_gateway_starts_and_serves_while_mariadb_is_down(make_node: NodeMaker, mariadb_server: MariaDBServer) -> None:
