@@ -2,6 +2,7 @@
 access log say of it; and equal requests that come at once. `test_cache` has the rules one by one."""
 
 import asyncio
+import re
 import time
 from email.utils import formatdate
 from pathlib import Path
@@ -66,7 +67,8 @@ async def ask(rig: Rig, target: bytes = b"/goods", *fields: bytes, method: bytes
 async def test_what_passed_is_given_again_whole(rig: Rig, origin: Origin) -> None:
     first, second = await ask(rig), await ask(rig)
     assert (first[1], second[1]) == (BODY, BODY)
-    assert (b"X-Cache: miss" in first[0], b"X-Cache: hit" in second[0], b"\r\nAge: 0" in second[0]) == (True, True, True)
+    assert (b"X-Cache: miss" in first[0], b"X-Cache: hit" in second[0]) == (True, True)
+    assert re.search(rb"\r\nAge: \d+(?:\r\n|$)", second[0])
     assert len(origin.seen) == 1
     for name in (b"Date", b"Server", b"Age", b"Cache-Control", b"Content-Length", b"X-Cache"):
         assert second[0].count(b"\r\n" + name + b": ") == 1
