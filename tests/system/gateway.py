@@ -102,7 +102,7 @@ class Gateway:
         while len(workers) < self.node.settings.workers:
             assert len(found) < 200, "the kernel shares connections out"
             found.append(self.get(path, headers=headers))
-            workers.add(found[-1].headers["X-Request-Id"][:12])  # its first half is the worker's
+            workers.add(worker_of(found[-1]))
         return found
 
     def workers(self) -> list[int]:
@@ -116,6 +116,11 @@ class Gateway:
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+
+def worker_of(answer: httpx.Response) -> str:
+    """Which worker gave it."""
+    return str(answer.headers["X-Request-Id"][:12])  # the first half of it is the worker's
 
 
 @dataclass

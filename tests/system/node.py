@@ -23,7 +23,7 @@ from tests.servers.ports import free_port
 from tests.servers.process import running_pids
 
 ROOT = Path(__file__).parents[2]
-UP_S = 60.0
+UP_S = 180.0
 SOON_S = 15.0  # what the platform promises within a second, on a machine that is busy with something else
 T = TypeVar("T")
 

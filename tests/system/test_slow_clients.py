@@ -3,6 +3,7 @@
 import asyncio
 import resource
 import time
+from functools import partial
 
 import pytest
 
@@ -22,8 +23,8 @@ def many_files() -> None:
 class Slow(asyncio.Protocol):
     """A head that comes a letter at a time (slowloris). What was answered is kept though the connection may be reset then."""
 
-    def __init__(self) -> None:
-        self.began = time.monotonic()
+    def __init__(self, began: float) -> None:
+        self.began = began
         self.told = b""
         self.lived_s = 0.0
         self.is_over = asyncio.get_running_loop().create_future()
@@ -51,7 +52,10 @@ class Slow(asyncio.Protocol):
 async def test_heads_that_drip_are_ended_with_408_and_disturb_nobody(gateway: Gateway, many_files: None) -> None:
     address = gateway.node.settings.http
     loop = asyncio.get_running_loop()
-    slow = [(await loop.create_connection(Slow, address.host, address.port))[1] for _ in range(SLOW)]
+    slow = []
+    for _ in range(SLOW):
+        began = partial(Slow, time.monotonic())
+        slow.append((await loop.create_connection(began, address.host, address.port))[1])
     served = 0
     while not slow[-1].is_over.done():
         answer = await asyncio.to_thread(gateway.get, "/healthz")
