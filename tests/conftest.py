@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from _pytest.nodeid import NodeId
+from hypothesis import HealthCheck, settings
 
 from tests.servers import ports
 from tests.servers.process import running_pids
@@ -21,6 +22,10 @@ pytest_plugins = [
     "tests.servers.ftp",
     "tests.servers.soap",
 ]
+
+# How long an example takes says nothing on a busy machine; a test that hangs is ended by its own limit.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 _GRACE_S = 5.0  # what a closing client may take to end its own processes and tasks
 
