@@ -37,7 +37,7 @@ async def test_two_nodes_share_it_and_prefixes_keep_platforms_apart(redis_url: s
     await stranger.close()
 
 
-async def test_a_dead_redis_is_a_miss_costs_nothing_and_is_found_again(redis_server: RedisServer, cache: RedisSharedCache) -> None:
+async def test_a_dead_redis_is_a_miss_and_is_found_again(redis_server: RedisServer, cache: RedisSharedCache) -> None:
     await cache.set("a", b"1", ttl_s=60)
     redis_server.kill()
     assert await cache.get("a") is None
