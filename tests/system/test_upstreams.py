@@ -27,7 +27,7 @@ def pair(gateway: Gateway, servers: tuple[Upstream, Upstream]) -> Login:
         "pair": {"endpoints": endpoints, "active": active},
         "fragile": {
             "endpoints": endpoints[:1],
-            "breaker": {"failures": 3, "open_s": 3.0},
+            "breaker": {"failures": 3, "open_s": 10.0},
             "passive": None,
             "retries": {"attempts": 1},
         },
