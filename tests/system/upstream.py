@@ -53,9 +53,10 @@ class Upstream:
         ready.set()
         await self._ended.wait()
         server.close()
-        for writer in list(self._writers):
-            writer.transport.abort()
-        await asyncio.sleep(0.05)
+        for _ in range(10):  # who was let in just now gets his task, and his writer, in one of the loop's next turns
+            for writer in list(self._writers):
+                writer.transport.abort()
+            await asyncio.sleep(0.005)
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
 
