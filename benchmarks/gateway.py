@@ -194,10 +194,7 @@ def main() -> int:
             made.goals += goals
     if options.runs is not None:
         options.runs.write_bytes(b"".join(msgspec.json.encode(run) + b"\n" for run in runs))
-    if options.json:
-        sys.stdout.write(msgspec.json.encode(made).decode() + "\n")
-    else:
-        show(made)
+    show(made, as_json=options.json)
     return 0
 
 

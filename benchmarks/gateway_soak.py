@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import uvloop
 
 from benchmarks import gateway_node
@@ -137,10 +136,7 @@ def main() -> int:
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     report = soak(options.minutes, options.share)
-    if options.json:
-        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
-    else:
-        show(report)
+    show(report, as_json=options.json)
     return 0 if all(goal.met for goal in report.goals) else 1
 
 

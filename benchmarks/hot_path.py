@@ -20,8 +20,7 @@ from typing import Any
 import gateway.http1
 from benchmarks.gateway_load import make_tokens
 from benchmarks.peers.ours import Options, engine_of, pipes, platform
-from benchmarks.report import Goal, Report, Table, commit, machine
-from benchmarks.report import show as show_report
+from benchmarks.report import Goal, Report, Table, commit, machine, show
 from cache.limiter_memory import MemoryLimiter
 from gateway.access_log import AccessLog
 from gateway.http1.inbound import Inbound
@@ -199,12 +198,7 @@ def main() -> int:
         [goal],
         ["the least of turns of 2,000 requests: what others of the machine do can only add"],
     )
-    if options.json:
-        import msgspec
-
-        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
-    else:
-        show_report(report)
+    show(report, as_json=options.json)
     return 0
 
 

@@ -4,7 +4,6 @@ import argparse
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -80,8 +79,11 @@ def commit() -> str:
     return name.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
-def show(report: Report) -> None:
-    """For people: tables, then goals."""
+def show(report: Report, *, as_json: bool) -> None:
+    """For people tables, then goals; or one JSON object."""
+    if as_json:
+        print(msgspec.json.encode(report).decode())
+        return
     print(f"{report.benchmark}  commit {report.commit}  {report.machine['processor']}, {report.machine['cores']} cores")
     for table in report.tables:
         cells = [tuple(map(str, row)) for row in [table.columns, *table.rows]]
@@ -107,9 +109,5 @@ def main(name: str, measure: Callable[[bool], Measured]) -> int:
     options = parser.parse_args()
     about = machine()
     tables, goals, notes = measure(options.quick)
-    report = Report(name, options.quick, about, commit(), tables, goals, notes)
-    if options.json:
-        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
-    else:
-        show(report)
+    show(Report(name, options.quick, about, commit(), tables, goals, notes), as_json=options.json)
     return 0

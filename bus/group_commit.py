@@ -12,6 +12,7 @@ import msgspec
 
 from core.errors import InvalidInput, NotConnected, PlatformError, Unavailable
 from core.supervise import Tasks
+from storage.wal import use_wal
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -50,7 +51,7 @@ def connect(path: Path) -> sqlite3.Connection:
     """A connection that may be handed between threads, used by one at a time, with transactions begun by hand."""
     connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        use_wal(connection, within_s=_BUSY_TIMEOUT_S)
         connection.execute("PRAGMA synchronous = FULL")
     except sqlite3.Error:
         connection.close()

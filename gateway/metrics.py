@@ -22,6 +22,7 @@ from gateway.stage import Request, Response
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _EVERY_S = 1.0
 _LIVE_S = 5.0
+_LONGEST_S = 4.0  # a worker that says nothing for longer would count as gone
 _SHARE = 0.02  # of a worker's time: with very many routes it writes less often
 _SHOWN = tuple(EDGES_S.index(edge) for edge in (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0))
 _log = structlog.get_logger("gateway.metrics")
@@ -76,7 +77,7 @@ class MetricsFile:
         while True:
             started = time.monotonic()
             await asyncio.to_thread(self._store, self._numbers())
-            await asyncio.sleep(max(_EVERY_S, (time.monotonic() - started) / _SHARE))
+            await asyncio.sleep(min(max(_EVERY_S, (time.monotonic() - started) / _SHARE), _LONGEST_S))
 
     def write(self) -> None:
         """The last figures, when requests have ended."""

@@ -76,19 +76,24 @@ class SqlJobStates:
         return [msgspec.json.decode(body, type=Run) for (body,) in await self._database.query(sql, (*params, limit))]
 
     async def lease(self, job: str, *, owner: str, ttl_s: float) -> bool:
+        for _ in range(2):
+            try:
+                return await self._lease(job, owner, ttl_s)
+            except Conflict:
+                continue  # another call was quicker, perhaps one of the same owner: now there is a row to look at
+        return False
+
+    async def _lease(self, job: str, owner: str, ttl_s: float) -> bool:
         now_ms = epoch_ms()
         until_ms = now_ms + int(ttl_s * 1000)
-        try:
-            async with self._database.transaction() as session:
-                sql = "UPDATE job_lease SET owner = ?, until_ms = ? WHERE job = ? AND (owner = ? OR until_ms < ?)"
-                if await session.execute(sql, (owner, until_ms, job, owner, now_ms)):
-                    return True
-                # MariaDB counts a row that is set to what it was as not changed: the owner decides.
-                for (holder,) in await session.query("SELECT owner FROM job_lease WHERE job = ?", (job,)):
-                    return bool(holder == owner)
-                await session.execute("INSERT INTO job_lease (job, owner, until_ms) VALUES (?, ?, ?)", (job, owner, until_ms))
-        except Conflict:
-            return False  # another owner was quicker
+        async with self._database.transaction() as session:
+            sql = "UPDATE job_lease SET owner = ?, until_ms = ? WHERE job = ? AND (owner = ? OR until_ms < ?)"
+            if await session.execute(sql, (owner, until_ms, job, owner, now_ms)):
+                return True
+            # MariaDB counts a row that is set to what it was as not changed: the owner decides.
+            for (holder,) in await session.query("SELECT owner FROM job_lease WHERE job = ?", (job,)):
+                return bool(holder == owner)
+            await session.execute("INSERT INTO job_lease (job, owner, until_ms) VALUES (?, ?, ?)", (job, owner, until_ms))
         return True
 
     async def reset(self, job: str) -> None:

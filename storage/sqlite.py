@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from core.database import Database, Dialect, Params, Session
 from core.errors import Conflict, PlatformError, Unavailable
+from storage.wal import use_wal
 
 T = TypeVar("T")
 _BUSY_TIMEOUT_S = 10.0
@@ -156,7 +157,7 @@ class SqliteDatabase:
             connection = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
             self._connections.append(connection)
             if is_writer:
-                connection.execute("PRAGMA journal_mode = WAL")
+                use_wal(connection, within_s=_BUSY_TIMEOUT_S)
                 connection.execute("PRAGMA synchronous = FULL")
                 # A load comes in the order of change, which is no order of keys: its pages stay in memory and in the log longer.
                 connection.execute("PRAGMA cache_size = -32768")

@@ -13,7 +13,7 @@ import asyncio, subprocess
 _left = []
 
 def test_leaves_a_process():
-    _left.append(subprocess.Popen(["sleep", "5"]))
+    _left.append(subprocess.Popen(["sleep", "300"]))
 
 async def test_leaves_a_task():
     _left.append(asyncio.get_running_loop().create_task(asyncio.sleep(60), name="forgotten"))
@@ -29,14 +29,36 @@ def test_ends_the_process():
 """
 
 
-def test_what_is_left_running_is_named(tmp_path: Path) -> None:
-    (tmp_path / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
-    (tmp_path / "test_leaving.py").write_text(LEAVING)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", str(tmp_path)]
+GROUPED = """\
+import os, pathlib, pytest
+
+@pytest.mark.xdist_group("one broker")
+@pytest.mark.parametrize("number", range(12))
+def test_of_a_group(number, request):
+    (pathlib.Path(__file__).parent / f"ran-{os.environ['PYTEST_XDIST_WORKER']}").touch()
+"""
+
+
+def _pytest(folder: Path, content: str, *options: str) -> str:
+    """What a run of these tests under the conftest of ours prints."""
+    (folder / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
+    (folder / "test_made.py").write_text(content)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", *options, str(folder)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     finished = subprocess.run(
-        [*command, f"--rootdir={tmp_path}"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+        [*command, f"--rootdir={folder}"], env=environment, cwd=folder, capture_output=True, text=True, check=False
     )
-    assert "sleep 5" in finished.stdout, finished.stdout
-    assert "name='forgotten'" in finished.stdout
-    assert "4 passed, 2 errors" in finished.stdout
+    return finished.stdout
+
+
+def test_what_is_left_running_is_named(tmp_path: Path) -> None:
+    told = _pytest(tmp_path, LEAVING)
+    assert "sleep 300" in told, told
+    assert "name='forgotten'" in told
+    assert "4 passed, 2 errors" in told
+
+
+def test_a_group_runs_on_one_test_worker(tmp_path: Path) -> None:
+    told = _pytest(tmp_path, GROUPED, "-n", "2", "--dist", "loadgroup")
+    assert "12 passed" in told, told
+    assert len(list(tmp_path.glob("ran-*"))) == 1

@@ -32,6 +32,25 @@ cdef struct Run:
     const char *start
     Py_ssize_t length
 
+cdef struct RequestLine:
+    Py_ssize_t verb_length
+    const unsigned char *target
+    const unsigned char *target_end
+    int minor
+    const unsigned char *end  # before its CRLF
+
+cdef struct Field:
+    const unsigned char *name
+    const unsigned char *colon
+    const unsigned char *value_end
+    int kind
+
+cdef struct Forward:  # what goes on: lines that are neighbours are one run
+    Run runs[MAX_LINES]
+    int count
+    int lines  # that were read
+    bint is_joined  # the next with the line before
+
 cdef char VALUE[256]
 cdef char PATH[256]
 cdef char QUERY[256]
@@ -146,107 +165,122 @@ cdef inline const unsigned char *_value_end(const unsigned char *at, const unsig
     return at
 
 
-cdef bytes _lines(const Run *runs, int count):
+cdef inline bint _is_version(const unsigned char *at) noexcept:
+    return (
+        at[0] == c"H" and at[1] == c"T" and at[2] == c"T" and at[3] == c"P" and at[4] == c"/" and at[5] == c"1"
+        and at[6] == c"." and c"0" <= at[7] <= c"1"
+    )
+
+
+cdef inline const unsigned char *_request_line(const unsigned char *at, const unsigned char *end, RequestLine *line) noexcept:
+    """What follows the request line that must be here, or NULL."""
+    cdef const unsigned char *start = at
+    while c"A" <= at[0] <= c"Z":
+        at += 1
+    line.verb_length = at - start
+    if not 1 <= line.verb_length <= 20 or at[0] != c" ":
+        return NULL
+    at += 1
+    line.target = at
+    while 0x21 <= at[0] <= 0x7E:
+        at += 1
+    line.target_end = at
+    if not 1 <= at - line.target <= MAX_TARGET or end - at < 11 or at[0] != c" " or not _is_version(at + 1):
+        return NULL
+    line.minor = at[8] - c"0"
+    line.end = at + 9
+    return _line_end(line.end)
+
+
+cdef inline const unsigned char *_field(
+    const unsigned char *at, const unsigned char *end, const Table *table, Field *field, Forward *forward
+) noexcept:
+    """What follows the field line that begins here, or NULL where it is malformed or one too many."""
+    cdef bint is_kept
+    field.name = at
+    while LOWER[at[0]]:
+        at += 1
+    if at[0] != c":" or forward.lines == MAX_LINES:
+        return NULL
+    forward.lines += 1
+    field.colon = at
+    field.value_end = _value_end(at + 1, end)
+    at = _line_end(field.value_end)
+    if at == NULL or field.value_end - field.name > MAX_LINE:
+        return NULL
+    field.kind = _kind(table, field.name, field.colon - field.name)
+    is_kept = field.kind & KEEP
+    if is_kept and forward.is_joined:
+        forward.runs[forward.count - 1].length += at - field.name
+    elif is_kept:
+        forward.runs[forward.count].start = <const char *> field.name
+        forward.runs[forward.count].length = at - field.name
+        forward.count += 1
+    forward.is_joined = is_kept
+    return at
+
+
+cdef bytes _lines(const Forward *forward):
     cdef Py_ssize_t total = 0
     cdef int index
     cdef char *to
-    for index in range(count):
-        total += runs[index].length
+    for index in range(forward.count):
+        total += forward.runs[index].length
     made = PyBytes_FromStringAndSize(NULL, total)
     to = PyBytes_AS_STRING(made)
-    for index in range(count):
-        memcpy(to, runs[index].start, runs[index].length)
-        to += runs[index].length
+    for index in range(forward.count):
+        memcpy(to, forward.runs[index].start, forward.runs[index].length)
+        to += forward.runs[index].length
     return made
 
 
-cdef bytes _stripped(const unsigned char *start, const unsigned char *end):
-    while start < end and (start[0] == c" " or start[0] == c"\t"):
-        start += 1
-    while end > start and ((end - 1)[0] == c" " or (end - 1)[0] == c"\t"):
-        end -= 1
+cdef inline bytes _between(const unsigned char *start, const unsigned char *end):
     return PyBytes_FromStringAndSize(<const char *> start, end - start)
+
+
+cdef inline void _strip(const unsigned char **start, const unsigned char **end) noexcept:
+    while start[0] < end[0] and (start[0][0] == c" " or start[0][0] == c"\t"):
+        start[0] += 1
+    while end[0] > start[0] and ((end[0] - 1)[0] == c" " or (end[0] - 1)[0] == c"\t"):
+        end[0] -= 1
 
 
 cdef bytes _scan_fields(const unsigned char *at, const unsigned char *end, const Table *table, list told):
     """The lines to forward, or None; `told` is filled."""
-    cdef Run runs[MAX_LINES]
-    cdef int count = 0, lines = 0, kind
-    cdef bint is_joined = False  # with the line before
-    cdef const unsigned char *name
-    cdef const unsigned char *colon
-    cdef const unsigned char *value_end
+    cdef Forward forward
+    cdef Field field
+    cdef const unsigned char *value
+    forward.count = forward.lines = forward.is_joined = 0
     while LOWER[at[0]]:
-        name = at
-        while LOWER[at[0]]:
-            at += 1
-        if at[0] != c":" or lines == MAX_LINES:
+        at = _field(at, end, table, &field, &forward)
+        if at == NULL:
             return None
-        lines += 1
-        colon = at
-        at += 1
-        value_end = at = _value_end(at, end)
-        at = _line_end(at)
-        if at == NULL or value_end - name > MAX_LINE:
-            return None
-        kind = _kind(table, name, colon - name)
-        if kind & KEEP:
-            if is_joined:
-                runs[count - 1].length += at - name
-            else:
-                runs[count].start = <const char *> name
-                runs[count].length = at - name
-                count += 1
-        is_joined = kind & KEEP
-        if kind & TOLD:
-            told.append((kind & TOLD, _stripped(colon + 1, value_end)))
+        if field.kind & TOLD:
+            value = field.colon + 1
+            _strip(&value, &field.value_end)
+            told.append((field.kind & TOLD, _between(value, field.value_end)))
     if _line_end(at) != end:
         return None
-    return _lines(runs, count)
+    return _lines(&forward)
 
 
 def scan_request(bytes head):
     cdef const unsigned char *start = <const unsigned char *> PyBytes_AS_STRING(head)
     cdef const unsigned char *end = start + PyBytes_GET_SIZE(head)
-    cdef const unsigned char *at = start
-    cdef const unsigned char *target
-    cdef const unsigned char *target_end
-    cdef const unsigned char *line_end
-    cdef Py_ssize_t verb_length
-    cdef int minor
+    cdef RequestLine line
     cdef list told = []
-    cdef bytes forward
-    while c"A" <= at[0] <= c"Z":
-        at += 1
-    verb_length = at - start
-    if not 1 <= verb_length <= 20 or at[0] != c" ":
-        return None
-    target = at + 1
-    at = target
-    while 0x21 <= at[0] <= 0x7E:
-        at += 1
-    target_end = at
-    if not 1 <= target_end - target <= MAX_TARGET or end - at < 11:
-        return None
-    if not (
-        at[0] == c" " and at[1] == c"H" and at[2] == c"T" and at[3] == c"T" and at[4] == c"P" and at[5] == c"/"
-        and at[6] == c"1" and at[7] == c"." and c"0" <= at[8] <= c"1"
-    ):
-        return None
-    minor = at[8] - c"0"
-    line_end = at + 9
-    at = _line_end(line_end)
+    cdef const unsigned char *at = _request_line(start, end, &line)
     if at == NULL:
         return None
-    forward = _scan_fields(at, end, &REQUEST_TABLE, told)
+    cdef bytes forward = _scan_fields(at, end, &REQUEST_TABLE, told)
     if forward is None:
         return None
     return (
-        PyBytes_FromStringAndSize(<const char *> start, verb_length),
-        PyBytes_FromStringAndSize(<const char *> target, target_end - target),
-        _is_plain(target, target_end),
-        minor,
-        PyBytes_FromStringAndSize(<const char *> start, line_end - start),
+        _between(start, start + line.verb_length),
+        _between(line.target, line.target_end),
+        _is_plain(line.target, line.target_end),
+        line.minor,
+        _between(start, line.end),
         forward,
         told,
     )
@@ -263,10 +297,7 @@ def scan_response(bytes head):
     cdef bytes status_line
     cdef list told = []
     cdef bytes forward
-    if end - at < 14 or not (
-        at[0] == c"H" and at[1] == c"T" and at[2] == c"T" and at[3] == c"P" and at[4] == c"/" and at[5] == c"1"
-        and at[6] == c"." and c"0" <= at[7] <= c"1" and at[8] == c" "
-    ):
+    if end - at < 14 or not _is_version(at) or at[8] != c" ":
         return None
     minor = at[7] - c"0"
     if not (c"1" <= at[9] <= c"5" and c"0" <= at[10] <= c"9" and c"0" <= at[11] <= c"9"):
@@ -347,21 +378,18 @@ cdef bint _take(Request request, int kind, const unsigned char *at, const unsign
     """One known field of a plain request; False where it is not plain."""
     cdef Py_ssize_t length
     cdef long long number = 0
-    while at < end and (at[0] == c" " or at[0] == c"\t"):
-        at += 1
-    while end > at and ((end - 1)[0] == c" " or (end - 1)[0] == c"\t"):
-        end -= 1
+    _strip(&at, &end)
     length = end - at
     if kind == K_HOST:
-        request.host = PyBytes_FromStringAndSize(<const char *> at, length)
+        request.host = _between(at, end)
         return request.host in hosts
     if kind == K_AUTHORIZATION:
-        request.authorization = PyBytes_FromStringAndSize(<const char *> at, length)
+        request.authorization = _between(at, end)
         return True
     if kind == K_TRACE:
         if not _is_trace(at, length):
             return False
-        request.trace = PyBytes_FromStringAndSize(<const char *> at, length)
+        request.trace = _between(at, end)
         return True
     if kind == K_REQUEST_ID:
         if not 1 <= length <= 64:
@@ -379,7 +407,7 @@ cdef bint _take(Request request, int kind, const unsigned char *at, const unsign
         request.body_length = number
         return True
     if kind == K_API_KEY:
-        request.api_key = PyBytes_FromStringAndSize(<const char *> at, length)
+        request.api_key = _between(at, end)
         return True
     if kind == K_SIGNED:
         request.is_signed = True
@@ -401,74 +429,39 @@ def plain_request(bytes data, set hosts):
     by the same rules."""
     cdef const unsigned char *start = <const unsigned char *> PyBytes_AS_STRING(data)
     cdef const unsigned char *end = start + PyBytes_GET_SIZE(data)
-    cdef const unsigned char *at = start
-    cdef const unsigned char *target
-    cdef const unsigned char *target_end
-    cdef const unsigned char *name
-    cdef const unsigned char *colon
-    cdef const unsigned char *value_end
-    cdef Run runs[MAX_LINES]
-    cdef int count = 0, lines = 0, kind, told, seen = 0
-    cdef bint is_joined = False
-    cdef Py_ssize_t verb_length
+    cdef RequestLine line
+    cdef Field field
+    cdef Forward forward
+    cdef int told, seen = 0
     cdef Request request
-    while c"A" <= at[0] <= c"Z":
-        at += 1
-    verb_length = at - start
-    if not 1 <= verb_length <= 20 or at[0] != c" " or start[0] == c"C" or start[0] == c"T":  # CONNECT and TRACE
+    cdef const unsigned char *at = _request_line(start, end, &line)
+    if at == NULL or line.minor != 1 or start[0] == c"C" or start[0] == c"T":  # CONNECT and TRACE
         return None
-    target = at + 1
-    at = target
-    while 0x21 <= at[0] <= 0x7E:
-        at += 1
-    target_end = at
-    if target_end - target > MAX_TARGET or end - at < 13 or not _is_plain(target, target_end):
-        return None
-    if not (
-        at[0] == c" " and at[1] == c"H" and at[2] == c"T" and at[3] == c"T" and at[4] == c"P" and at[5] == c"/"
-        and at[6] == c"1" and at[7] == c"." and at[8] == c"1" and at[9] == c"\r" and at[10] == c"\n"
-    ):
+    if not _is_plain(line.target, line.target_end):
         return None
     request = Request.__new__(Request)
-    request.verb = _verb(start, verb_length)
-    request.target = PyBytes_FromStringAndSize(<const char *> target, target_end - target)
-    request.line = PyBytes_FromStringAndSize(<const char *> start, at + 9 - start)
+    request.verb = _verb(start, line.verb_length)
+    request.target = _between(line.target, line.target_end)
+    request.line = _between(start, line.end)
     request.host = request.authorization = request.upgrade = request.forwarded_for = request.forwarded_proto = EMPTY
     request.trace = request.trace_state = request.api_key = EMPTY
     request.remote = request.request_id = request.error_code = request.upstream = NO_TEXT
     request.scheme = HTTP
     request.minor = 1
     request.keep_alive = True
-    at += 11
+    forward.count = forward.lines = forward.is_joined = 0
     while LOWER[at[0]]:
-        name = at
-        while LOWER[at[0]]:
-            at += 1
-        if at[0] != c":" or lines == MAX_LINES:
+        at = _field(at, end, &REQUEST_TABLE, &field, &forward)
+        if at == NULL:
             return None
-        lines += 1
-        colon = at
-        value_end = at = _value_end(at + 1, end)
-        at = _line_end(at)
-        if at == NULL or value_end - name > MAX_LINE:
-            return None
-        kind = _kind(&REQUEST_TABLE, name, colon - name)
-        if kind & KEEP:
-            if is_joined:
-                runs[count - 1].length += at - name
-            else:
-                runs[count].start = <const char *> name
-                runs[count].length = at - name
-                count += 1
-        is_joined = kind & KEEP
-        told = kind & TOLD
+        told = field.kind & TOLD
         if told:
-            if (seen >> told & 1 and told != K_SIGNED) or not _take(request, told, colon + 1, value_end, hosts):
+            if (seen >> told & 1 and told != K_SIGNED) or not _take(request, told, field.colon + 1, field.value_end, hosts):
                 return None
             seen |= 1 << told
     at = _line_end(at)
     if at == NULL or at - start > MAX_HEAD or not seen >> K_HOST & 1:
         return None
-    request.head = data if at == end else PyBytes_FromStringAndSize(<const char *> start, at - start)
-    request.forward = _lines(runs, count)
+    request.head = data if at == end else _between(start, at)
+    request.forward = _lines(&forward)
     return request

@@ -25,8 +25,10 @@ def normalised(target: bytes, verb: bytes) -> tuple[bytes, bool]:
     path, mark, query = target.partition(b"?")
     _check_query(query)
     path = _normal_path(path)
+    if b"//" in path:
+        raise Refused(400, "ambiguous_path", "the path holds an empty segment (//)")
     has_encoded_slash = b"%2F" in path or b"%5C" in path
-    _check_segments(_ENCODED_SLASH.sub(b"/", path) if has_encoded_slash else path, has_encoded_slash)
+    _check_dots(_ENCODED_SLASH.sub(b"/", path) if has_encoded_slash else path)
     return path + mark + query, has_encoded_slash
 
 
@@ -57,11 +59,8 @@ def _check_triplets(text: bytes) -> None:
         raise malformed("a percent sign is not followed by two hexadecimal digits")
 
 
-def _check_segments(path: bytes, has_encoded_slash: bool) -> None:
+def _check_dots(path: bytes) -> None:
     """Dots before `;` count too: some servers cut path parameters off first."""
-    segments = path.split(b"/")
-    if b"" in segments[1:-1] and not has_encoded_slash:
-        raise Refused(400, "ambiguous_path", "the path holds an empty segment (//)")
-    for segment in segments:
+    for segment in path.split(b"/"):
         if segment[:1] == b"." and segment.partition(b";")[0] in (b".", b".."):
             raise Refused(400, "ambiguous_path", "the path holds a dot segment")

@@ -172,10 +172,14 @@ async def test_a_file_that_grows_is_left_until_it_is_stable(connection: FtpConne
     wanted = dataset(stable_s=0.3)
 
     async def grow() -> None:
-        await asyncio.sleep(0.15)
-        (root / "daily" / "growing.csv").write_text("1234")
+        while True:
+            await asyncio.sleep(0.05)
+            with (root / "daily" / "growing.csv").open("a") as file:
+                file.write("1")
 
-    (names, cursor), _ = await asyncio.gather(read(connection, wanted), grow())
+    growing = asyncio.ensure_future(grow())
+    names, cursor = await read(connection, wanted)
+    growing.cancel()
     assert names == ["whole.csv"]
     assert (await read(connection, wanted, cursor))[0] == ["growing.csv"]
 

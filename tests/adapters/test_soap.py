@@ -336,8 +336,10 @@ async def test_an_answer_nested_without_end_is_refused() -> None:
 
 
 async def test_slow_and_broken_services() -> None:
+    is_over = asyncio.Event()
+
     async def slow(request: web.Request) -> web.Response:
-        await asyncio.sleep(0.5)
+        await is_over.wait()
         return web.Response()
 
     async def breaks_off(request: web.Request) -> web.Response:
@@ -345,10 +347,11 @@ async def test_slow_and_broken_services() -> None:
         request.transport.close()
         return web.Response()
 
-    async with answering(slow, timeout_s=0.2) as connection:
+    async with answering(slow, timeout_s=1.0) as connection:
         await connection._described()  # the WSDL itself comes in time
         with pytest.raises(DeadlineExceeded):
             await add(connection)
+        is_over.set()
     async with answering(breaks_off) as connection:
         with pytest.raises(Unavailable, match="broke off"):
             await add(connection)

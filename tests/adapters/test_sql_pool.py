@@ -77,14 +77,14 @@ async def test_a_cancelled_call_is_interrupted_and_its_connection_not_used_again
 
     def work(connection: Any) -> None:
         started.set()
-        release.wait(5)
+        release.wait(60)
 
     task = asyncio.ensure_future(pool.run(work))
-    await asyncio.to_thread(started.wait, 5)
+    await asyncio.to_thread(started.wait, 60)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await asyncio.wait_for(pool.run(id), 5) != first  # while the thread of the first is still busy
+    assert await asyncio.wait_for(pool.run(id), 30) != first  # while the thread of the first is still busy
     release.set()
     await pool.close()
 

@@ -94,7 +94,7 @@ async def start_server(folder: Path, port: int) -> Process:
     program = (sys.executable, "-c", SERVER, str(folder / "Sales.db"), str(port), PASSWORD)
     server = await asyncio.create_subprocess_exec(*program, stdout=PIPE, cwd=Path(__file__).parents[2])
     assert server.stdout is not None
-    assert await asyncio.wait_for(server.stdout.readline(), 20) == b"ready\n"
+    assert await asyncio.wait_for(server.stdout.readline(), 60) == b"ready\n"
     return server
 
 
@@ -304,7 +304,7 @@ async def test_closing_gives_back_every_thread(harness: EstateHarness) -> None:
         made = [thread for thread in threading.enumerate() if thread.name.startswith("sql_") and thread not in before]
         assert made
     for thread in made:
-        await asyncio.to_thread(thread.join, 5)
+        await asyncio.to_thread(thread.join, 60)
         assert not thread.is_alive()
 
 
@@ -321,7 +321,7 @@ async def test_a_query_that_is_given_up_is_cancelled_at_the_server(harness: Esta
                 await source.fetch(replace(harness.dataset, object="Endless"), {"number": 1})
         made = [thread for thread in threading.enumerate() if thread.name.startswith("sql_") and thread not in before]
         for thread in made:
-            await asyncio.to_thread(thread.join, 5)
+            await asyncio.to_thread(thread.join, 60)
             assert not thread.is_alive()
         await source.check()
 

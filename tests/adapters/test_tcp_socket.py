@@ -30,7 +30,7 @@ from tests.conformance.adapter_suite import (
 )
 from tests.servers.ports import free_port
 
-IDLE_S = 0.2
+IDLE_S = 0.6
 DATASET = Dataset(object="feed", key=("n",), fields={"n": "integer"})
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -157,20 +157,25 @@ async def test_a_truncated_and_an_oversized_frame_are_unavailable(sent: bytes, m
 
 async def test_batches_are_full_in_a_rush_and_a_lone_record_does_not_wait() -> None:
     assert [len(batch) for batch in await read_sent(b"x\n" * 25, batch_rows=10)] == [10, 10, 5]
-    async with feeding(sends(b"alone\n", 0.7)) as port:
-        connection = TcpSocketConnection(TcpSocketSettings("127.0.0.1", port, idle_s=5))
-        started = asyncio.get_running_loop().time()
+    got = asyncio.Event()
+
+    async def waits(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"alone\n")
+        await got.wait()
+
+    async with feeding(waits) as port:
+        connection = TcpSocketConnection(TcpSocketSettings("127.0.0.1", port, idle_s=600))
         async with aclosing(cast(Any, connection.read(DATASET, None, batch_rows=1000))) as stream:
-            first = await anext(stream)
+            first = await asyncio.wait_for(anext(stream), 60)
+        got.set()
         assert first.payload.frames == [b"alone"]
         assert first.cursor is None
-        assert asyncio.get_running_loop().time() - started < 0.5
         await connection.close()
 
 
 async def test_a_trickle_is_given_on_before_it_ends() -> None:
     pieces = [piece for _ in range(50) for piece in (b"x\n", 0.01)]
-    batches = await read_sent(*pieces, batch_rows=1000)
+    batches = await read_sent(*pieces, batch_rows=1000, idle_s=60)
     assert sum(map(len, batches)) == 50
     assert len(batches) >= 2
 
@@ -192,20 +197,20 @@ async def test_a_read_ends_when_the_feed_is_idle_and_heartbeats_do_not_prolong_i
 
     async with feeding(serve) as port:
         beat = Heartbeat(every_s=0.05, send="PONG\\n", ignore="PING")
-        settings = TcpSocketSettings("127.0.0.1", port, heartbeat=beat, idle_s=0.3)
+        settings = TcpSocketSettings("127.0.0.1", port, heartbeat=beat, idle_s=1.5)
         started = asyncio.get_running_loop().time()
         assert await read(settings) == [[b"one"]]
-        assert 0.25 < asyncio.get_running_loop().time() - started < 2
+        assert asyncio.get_running_loop().time() - started > 1.4
     assert beats[:2] == [b"PONG\n", b"PONG\n"]
 
 
 async def test_the_time_that_the_caller_takes_is_not_the_feeds_silence() -> None:
-    async with feeding(sends(b"1\n", 0.1, b"2\n", 0.1, b"3\n", 1.0)) as port:
-        connection = TcpSocketConnection(TcpSocketSettings("127.0.0.1", port, idle_s=0.15))
+    async with feeding(sends(b"1\n", 0.1, b"2\n", 0.1, b"3\n", 3.0)) as port:
+        connection = TcpSocketConnection(TcpSocketSettings("127.0.0.1", port, idle_s=0.5))
         seen: list[bytes] = []
         async for transaction in connection.read(DATASET, None, batch_rows=1):
             seen.extend(cast(Frames, transaction.payload).frames)
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.8)
         assert seen == [b"1", b"2", b"3"]
 
 

@@ -85,7 +85,7 @@ async def test_close_without_a_broker_ends(open_transport: Open, rabbitmq_server
     transport = await open_transport()
     reader = await transport.subscribe(Subscription("mirror", "#"))
     await asyncio.to_thread(rabbitmq_server.kill)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         await reader.close()
         await transport.close()
 
@@ -138,7 +138,7 @@ async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(open_transpo
     began = asyncio.get_running_loop().time()
     with pytest.raises((NotConnected, Unavailable)):
         await transport.publish([envelope(99)])
-    assert asyncio.get_running_loop().time() - began < 15
+    assert asyncio.get_running_loop().time() - began < 60
     with pytest.raises(PlatformError):
         await held.ack()
     await asyncio.to_thread(rabbitmq_server.start)
@@ -179,7 +179,7 @@ async def test_nothing_confirmed_is_lost_when_the_broker_is_killed_amid_publishi
             number += 10
 
     received: set[str] = set()
-    async with asyncio.TaskGroup() as group, asyncio.timeout(90):
+    async with asyncio.TaskGroup() as group, asyncio.timeout(240):
         for lane in range(10):
             group.create_task(publish(lane))
         await asyncio.sleep(0.5)
@@ -192,7 +192,7 @@ async def test_nothing_confirmed_is_lost_when_the_broker_is_killed_amid_publishi
 
         await eventually(has_gone_on)
         is_over.set()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not received.issuperset(confirmed):
             delivery = await reader.next()
             received.add(delivery.envelope.id)

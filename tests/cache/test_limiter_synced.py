@@ -10,7 +10,7 @@ from cache.gcra import count_bound
 from cache.limiter_synced import SyncedLimiter
 from core.cache import Bound
 from core.errors import Unavailable
-from tests.conformance.limiter_suite import LimiterConformance, decided, passed, rate, until
+from tests.conformance.limiter_suite import Ideal, LimiterConformance, decided, passed, rate, until, until_admitted
 from tests.servers.redis import RedisServer
 
 pytestmark = pytest.mark.servers
@@ -36,10 +36,12 @@ async def _nodes(url: str, count: int, sync_s: float = 0.1) -> list[SyncedLimite
     return nodes
 
 
-async def _hammered(nodes: Sequence[SyncedLimiter], bound: Bound, seconds: float) -> tuple[int, float]:
+async def _hammered(nodes: Sequence[SyncedLimiter], bound: Bound, seconds: float, ideal: Ideal | None = None) -> tuple[int, float]:
     """All nodes ask far more than is allowed: how many were admitted, and in which time."""
     admitted, began = 0, time.monotonic()
     while time.monotonic() - began < seconds:
+        if ideal is not None:
+            ideal.ask(10 * len(nodes))
         for node in nodes:
             for _ in range(10):
                 admitted += node.decide((("app", bound),)).refused < 0
@@ -53,10 +55,11 @@ async def test_a_rate_over_several_nodes_keeps_within_the_stated_error(
 ) -> None:
     """The error: at most 2 x (burst + nodes) over the limit, once."""
     opened = await _nodes(redis_url, nodes)
-    admitted, seconds = await _hammered(opened, rate(per_s, burst), 1.5)
+    ideal = Ideal(per_s, burst)
+    admitted, seconds = await _hammered(opened, rate(per_s, burst), 1.5, ideal)
     limit = burst + per_s * seconds
     assert admitted <= limit + 2 * (burst + nodes)
-    assert admitted >= 0.7 * limit
+    assert admitted >= 0.7 * ideal.admitted
     admitted_after, seconds_after = await _hammered(opened, rate(per_s, burst), 1.0)
     assert admitted + admitted_after <= limit + per_s * seconds_after + 2 * (burst + nodes)  # once: it does not add up
     for node in opened:
@@ -65,8 +68,9 @@ async def test_a_rate_over_several_nodes_keeps_within_the_stated_error(
 
 async def test_one_busy_node_among_idle_ones_gets_nearly_all_of_the_rate(redis_url: str) -> None:
     opened = await _nodes(redis_url, 4)
-    admitted, seconds = await _hammered(opened[:1], rate(200.0, 20), 1.5)
-    assert 0.7 * (20 + 200 * seconds) <= admitted <= 20 + 200 * seconds + 2 * (20 + 4)
+    ideal = Ideal(200.0, 20)
+    admitted, seconds = await _hammered(opened[:1], rate(200.0, 20), 1.5, ideal)
+    assert 0.7 * ideal.admitted <= admitted <= 20 + 200 * seconds + 2 * (20 + 4)
     for node in opened:
         await node.close()
 
@@ -78,9 +82,9 @@ async def test_a_quota_over_several_nodes_keeps_within_the_stated_error(redis_ur
     assert 200 <= admitted <= 200 + 2 * (200 + 3)
     late = SyncedLimiter(redis_url, sync_s=0.1)  # a node that comes when all is used learns it at its first exchange
     assert await late.open()
-    await decided(late, ("app", count_bound(kind, 200)))
-    await asyncio.sleep(0.3)
-    assert (await decided(late, ("app", count_bound(kind, 200)))).refused == 0
+    async with asyncio.timeout(60):
+        while (await decided(late, ("app", count_bound(kind, 200)))).refused != 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
     for node in (*opened, late):
         await node.close()
 
@@ -90,12 +94,14 @@ async def test_places_under_way_are_shared_and_those_of_a_silent_node_come_free(
     charge = ("c", count_bound("concurrent", 6))
     held = [answer.held for answer in [await decided(first, charge) for _ in range(3)] if answer.held]
     assert len(held) == 3
-    await asyncio.sleep(0.2)
-    assert await passed(second, [charge], 10) <= 3
+    async with asyncio.timeout(60):
+        while len(taken := [answer.held for answer in [await decided(second, charge) for _ in range(10)] if answer.held]) > 3:
+            for each in taken:  # it has not heard of the other's yet
+                second.give_back(each)
+            await asyncio.sleep(0.05)
     for each in held:
         first.give_back(each)
-    await asyncio.sleep(0.2)
-    assert await passed(second, [charge], 10) > 0
+    await until_admitted(second, charge)
     for node in (first, second):
         await node.close()
 
@@ -104,11 +110,11 @@ async def test_redis_killed_and_back(redis_server: RedisServer, redis_url: str) 
     nodes = await _nodes(redis_url, 2, sync_s=0.02)
     bound = rate(0.01, 10)
     redis_server.kill()
-    await asyncio.sleep(0.1)
+    await until(lambda: not any(node.is_up for node in nodes))
     assert [await passed(node, [("down", bound)], 15) for node in nodes] == [10, 10]  # each alone: nodes x limit
     redis_server.start()
-    await until(lambda: all(node.is_up for node in nodes))
-    await asyncio.sleep(0.2)
+    await until(lambda: all(node.is_up and not node._touched and not node._under_way for node in nodes))
+    await asyncio.sleep(0.2)  # some exchanges more: each has heard the other
     assert [await passed(node, [("down", bound)], 5) for node in nodes] == [0, 0]  # what was counted meanwhile is told
     for node in nodes:
         await node.close()

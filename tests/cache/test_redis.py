@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.servers
 
 @pytest.fixture
 async def cache(redis_url: str) -> AsyncIterator[RedisSharedCache]:
-    cache = RedisSharedCache(RedisConnection(redis_url, pause_s=0.2))
+    cache = RedisSharedCache(RedisConnection(redis_url, timeout_s=5.0, pause_s=0.2))
     yield cache
     await cache.close()
 
@@ -29,8 +28,8 @@ class TestRedisSharedCache(SharedCacheConformance):
 
 
 async def test_two_nodes_share_it_and_prefixes_keep_platforms_apart(redis_url: str, cache: RedisSharedCache) -> None:
-    node = RedisSharedCache(RedisConnection(redis_url))
-    stranger = RedisSharedCache(RedisConnection(redis_url), prefix="other:")
+    node = RedisSharedCache(RedisConnection(redis_url, timeout_s=5.0))
+    stranger = RedisSharedCache(RedisConnection(redis_url, timeout_s=5.0), prefix="other:")
     await cache.set("a", b"1", ttl_s=60)
     assert await node.get("a") == b"1"
     assert await stranger.get("a") is None
@@ -38,7 +37,7 @@ async def test_two_nodes_share_it_and_prefixes_keep_platforms_apart(redis_url: s
     await stranger.close()
 
 
-async def test_a_dead_redis_is_a_miss_costs_nothing_and_is_found_again(redis_server: RedisServer, cache: RedisSharedCache) -> None:
+async def test_a_dead_redis_is_a_miss_and_is_found_again(redis_server: RedisServer, cache: RedisSharedCache) -> None:
     await cache.set("a", b"1", ttl_s=60)
     redis_server.kill()
     assert await cache.get("a") is None
@@ -48,10 +47,6 @@ async def test_a_dead_redis_is_a_miss_costs_nothing_and_is_found_again(redis_ser
         await cache.delete(["a"])
     with pytest.raises(Unavailable, match=str(redis_server.port)):
         await cache.check()
-    began = time.perf_counter()
-    for _ in range(100):
-        assert await cache.get("a") is None
-    assert time.perf_counter() - began < 0.05
     redis_server.start()
     await asyncio.sleep(0.25)
     assert await cache.get("a") is None
@@ -59,14 +54,28 @@ async def test_a_dead_redis_is_a_miss_costs_nothing_and_is_found_again(redis_ser
     assert await cache.get("a") == b"3"
 
 
+async def test_a_dead_redis_is_not_asked_until_a_while_has_passed(redis_server: RedisServer, redis_url: str) -> None:
+    cache = RedisSharedCache(RedisConnection(redis_url, timeout_s=5.0, pause_s=600.0))
+    await cache.set("a", b"1", ttl_s=60)
+    redis_server.kill()
+    assert await cache.get("a") is None
+    redis_server.start()
+    connection = RedisConnection(redis_url, timeout_s=5.0)
+    await connection.call(lambda redis: redis.set("zhiyun:cache:a", b"2"))
+    assert [await cache.get("a") for _ in range(100)] == [None] * 100
+    await cache.check()  # asks in spite of the breaker, and closes it
+    assert await cache.get("a") == b"2"
+    await connection.close()
+    await cache.close()
+
+
 async def test_a_redis_that_hangs_costs_one_timeout(redis_server: RedisServer, redis_url: str) -> None:
-    cache = RedisSharedCache(RedisConnection(redis_url, timeout_s=0.2, pause_s=5.0))
+    cache = RedisSharedCache(RedisConnection(redis_url, timeout_s=1.0, pause_s=600.0))
     await cache.set("a", b"1", ttl_s=60)
     os.kill(redis_server.pid, signal.SIGSTOP)
     try:
-        began = time.perf_counter()
-        assert [await cache.get("a") for _ in range(100)] == [None] * 100
-        assert time.perf_counter() - began < 0.5
+        async with asyncio.timeout(30):  # a hundred would be as many seconds
+            assert [await cache.get("a") for _ in range(100)] == [None] * 100
     finally:
         os.kill(redis_server.pid, signal.SIGCONT)
     await cache.check()  # asks in spite of the breaker, and closes it
@@ -75,7 +84,7 @@ async def test_a_redis_that_hangs_costs_one_timeout(redis_server: RedisServer, r
 
 
 async def test_a_refusal_is_told_and_does_not_open_the_breaker(redis_url: str, cache: RedisSharedCache) -> None:
-    connection = RedisConnection(redis_url, pause_s=5.0)
+    connection = RedisConnection(redis_url, timeout_s=5.0, pause_s=5.0)
     await connection.call(lambda redis: redis.set("text", "x"))
     with pytest.raises(Unavailable, match="refused"):
         await connection.call(lambda redis: redis.incr("text"))

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.servers
 
 @pytest.fixture
 async def replays(redis_url: str) -> AsyncIterator[RedisReplays]:
-    replays = RedisReplays(redis_url)
+    replays = RedisReplays(redis_url, timeout_s=5.0)
     assert await replays.open()
     yield replays
     await replays.close()
@@ -31,7 +31,7 @@ class TestRedisReplays(ReplaysConformance):
 @asynccontextmanager
 async def driver(url: str) -> AsyncIterator[RedisConnection]:
     """The driver's connection, to look at Redis from aside."""
-    connection = RedisConnection(url)
+    connection = RedisConnection(url, timeout_s=5.0)
     try:
         yield connection
     finally:
@@ -75,11 +75,9 @@ async def test_down_is_unavailable_never_a_replay_and_a_restarted_redis_serves_a
     with pytest.raises(Unavailable, match=str(redis_server.port)):
         await is_new(replays, "nonce")
     redis_server.start()
-    for _ in range(100):
-        answer = await _answer(replays, "nonce")
-        if answer is not Unavailable:
-            break
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(60):
+        while (answer := await _answer(replays, "nonce")) is Unavailable:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
     assert answer is True  # what it knew is gone with it
     assert await _answer(replays, "nonce") is False
 

@@ -49,7 +49,7 @@ async def test_a_login_is_sent_and_a_wrong_one_is_said_without_the_password(redi
         lambda redis: redis.acl_setuser("gate", enabled=True, passwords=["+s3cret"], commands=["+@all"], keys=["*"])
     )
     place = redis_url.removeprefix("redis://")
-    right, wrong = RedisLink(f"redis://gate:s3cret@{place}"), RedisLink(f"redis://gate:n0tit@{place}")
+    right, wrong = (RedisLink(f"redis://gate:{password}@{place}", timeout_s=5.0) for password in ("s3cret", "n0tit"))
     assert await right.open()
     assert await _ask(right, b"ACL", b"WHOAMI") == b"gate"
     assert not await wrong.open()
@@ -63,7 +63,7 @@ async def test_a_login_is_sent_and_a_wrong_one_is_said_without_the_password(redi
 
 @pytest.mark.servers
 async def test_those_who_wait_hear_that_redis_died_and_it_comes_back_by_itself(redis_server: RedisServer, redis_url: str) -> None:
-    link = RedisLink(redis_url)
+    link = RedisLink(redis_url, timeout_s=5.0)
     assert await link.open()
     waiting = [asyncio.ensure_future(_ask(link, b"BLPOP", b"nothing", b"0")) for _ in range(3)]
     await asyncio.sleep(0.05)

@@ -42,7 +42,7 @@ async def test_a_job_that_fails(declared: CommandLine) -> None:
     assert "not run yet" in (await declared.ok("job", "list")).out
     await declared.ok("job", "run", "collect")
     assert declared.platform
-    for _ in range(200):
+    for _ in range(1200):
         runs = await declared.platform.control.job_states.runs(job="collect")
         if runs and runs[0].ended_ms:
             break

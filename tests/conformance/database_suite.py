@@ -79,7 +79,7 @@ class DatabaseSuite:
         await make_table(database)
         async with database.transaction() as session:
             await session.execute("INSERT INTO t (id) VALUES (?)", ("a",))
-            assert await asyncio.wait_for(ids(database), 2) == []
+            assert await asyncio.wait_for(ids(database), 30) == []
             assert await session.query("SELECT id FROM t") == [("a",)]
         assert await ids(database) == ["a"]
 
@@ -100,7 +100,7 @@ class DatabaseSuite:
             task = group.create_task(transact())
             await is_inside.wait()
             task.cancel()
-        await asyncio.wait_for(insert(database, "next"), 3)
+        await asyncio.wait_for(insert(database, "next"), 30)
         assert await ids(database) == ["next"]
 
     async def test_cancelled_at_any_moment_the_next_still_runs(self, database: Database) -> None:
@@ -118,7 +118,7 @@ class DatabaseSuite:
                     await pair(n)
             except TimeoutError:
                 continue
-        await asyncio.wait_for(pair(99), 3)
+        await asyncio.wait_for(pair(99), 30)
         counts = await database.query("SELECT n, count(*) FROM t GROUP BY n")
         assert {count for _, count in counts} == {2}
 

@@ -28,12 +28,34 @@ async def passed(limiter: Limiter, charges: Sequence[Charge], times: int) -> int
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait at most five seconds for something that comes by itself."""
-    for _ in range(250):
-        if condition():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("it did not come within five seconds")
+    """Wait for something that comes by itself."""
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110 -- a limiter has no event for it
+            await asyncio.sleep(0.02)
+
+
+async def until_admitted(limiter: Limiter, *charges: Charge, within_s: float = 60.0) -> None:
+    """Ask until it passes, which costs nothing before: who is refused is not charged. A synced count is late by a round trip."""
+    async with asyncio.timeout(within_s):
+        while (await decided(limiter, *charges)).refused >= 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+class Ideal:
+    """A bucket without error, asked in the same moments: a busy machine asks too seldom to use up a rate."""
+
+    def __init__(self, per_s: float, burst: float) -> None:
+        self._per_s, self._burst, self._left = per_s, burst, burst
+        self._at = time.monotonic()
+        self.admitted = 0
+
+    def ask(self, times: int = 1) -> None:
+        now = time.monotonic()
+        self._left = min(self._burst, self._left + (now - self._at) * self._per_s)
+        self._at = now
+        taken = min(times, int(self._left))
+        self._left -= taken
+        self.admitted += taken
 
 
 def rate(per_s: float, burst: int) -> Bound:
@@ -50,28 +72,29 @@ class LimiterConformance:
         assert [answer.left[0][0] for answer in answers] == [4, 3, 2, 1, 0, 0, 0]
 
     async def test_the_times_it_tells(self, limiter: Limiter) -> None:
-        bound = rate(0.1, 2)
+        bound, began = rate(0.1, 2), time.monotonic()
         first = await decided(limiter, ("app", bound))
         assert first.retry_after_s == 0
         assert first.left[0][1] == pytest.approx(10, abs=0.5)
         await decided(limiter, ("app", bound))
         refused = await decided(limiter, ("app", bound))
-        assert refused.retry_after_s == pytest.approx(10, abs=0.5)
-        assert refused.left[0][1] == pytest.approx(20, abs=0.5)
+        slack_s = 0.5 + time.monotonic() - began
+        assert refused.retry_after_s == pytest.approx(10, abs=slack_s)
+        assert refused.left[0][1] == pytest.approx(20, abs=slack_s)
 
     async def test_it_passes_again_after_the_time_it_told(self, limiter: Limiter) -> None:
-        bound = rate(1.0, 1)
+        bound = rate(0.5, 1)
         assert (await decided(limiter, ("app", bound))).refused < 0
         refused = await decided(limiter, ("app", bound))
         assert refused.refused == 0
-        await asyncio.sleep(refused.retry_after_s + 0.15)  # a synced count is late by a round trip
-        assert (await decided(limiter, ("app", bound))).refused < 0
+        await asyncio.sleep(refused.retry_after_s)
+        await until_admitted(limiter, ("app", bound))
 
     async def test_a_refused_request_is_not_charged(self, limiter: Limiter) -> None:
-        bound = rate(4.0, 1)
-        assert await passed(limiter, [("app", bound)], 21) == 1
-        await asyncio.sleep(0.3)
-        assert (await decided(limiter, ("app", bound))).refused < 0
+        bound, began = rate(4.0, 1), time.monotonic()
+        admitted = await passed(limiter, [("app", bound)], 401)
+        assert 1 <= admitted <= 1 + 4.0 * (time.monotonic() - began) + 0.01
+        await until_admitted(limiter, ("app", bound), within_s=20)  # had the others been charged: a hundred seconds
 
     async def test_keys_are_counted_apart(self, limiter: Limiter) -> None:
         bound = rate(0.1, 1)
@@ -85,12 +108,13 @@ class LimiterConformance:
         assert sum(answer.refused < 0 for answer in answers) == 50
 
     async def test_the_sustained_rate(self, limiter: Limiter) -> None:
-        bound, began, count = rate(100.0, 10), time.monotonic(), 0
+        bound, began, count, ideal = rate(100.0, 10), time.monotonic(), 0, Ideal(100.0, 10)
         while time.monotonic() - began < 0.5:
+            ideal.ask()
             count += (await decided(limiter, ("app", bound))).refused < 0
             await asyncio.sleep(0.001)
         seconds = time.monotonic() - began
-        assert 0.8 * (10 + 100 * seconds) <= count <= 10 + 100 * seconds + 1
+        assert 0.8 * ideal.admitted <= count <= 10 + 100 * seconds + 1
 
     async def test_a_large_burst_is_counted_to_the_last(self, limiter: Limiter) -> None:
         bound = rate(7.0e-3, 1_000)
@@ -105,11 +129,11 @@ class LimiterConformance:
         assert (await decided(limiter, other)).left[0][0] == 6
 
     async def test_the_first_that_refuses_is_named_and_the_longest_wait_is_told(self, limiter: Limiter) -> None:
-        fast, slow = ("fast", rate(1.0, 1)), ("slow", rate(0.1, 1))
+        fast, slow, began = ("fast", rate(0.2, 1)), ("slow", rate(0.1, 1)), time.monotonic()
         await decided(limiter, fast, slow)
         refused = await decided(limiter, fast, slow)
         assert refused.refused == 0
-        assert refused.retry_after_s == pytest.approx(10, abs=0.5)
+        assert refused.retry_after_s == pytest.approx(10, abs=0.5 + time.monotonic() - began)
 
     async def test_places_under_way_are_given_back_once(self, limiter: Limiter) -> None:
         charge = ("c", count_bound("concurrent", 2))

@@ -15,7 +15,7 @@ from core.errors import Conflict, InvalidInput, NotConnected, NotFound
 Open = Callable[[], Awaitable[Transport]]
 _ROOT = Path(__file__).parents[2]
 _SCRIPT = Path(__file__).with_name("bus_process.py")
-_WITHIN_S = 20.0
+_WITHIN_S = 60.0
 
 
 def envelope(number: int, *, topic: str = "sales.orders.upsert", key: str = "k", data: bytes = b"payload") -> Envelope:
@@ -148,8 +148,8 @@ class TransportConformance:
         reader = await transport.subscribe(Subscription("mirror", "#"))
         await transport.publish([envelope(number, key="one") for number in range(4)])
         first = await take(reader)
-        await first.retry("source away", delay_s=0.3)
         began = asyncio.get_running_loop().time()
+        await first.retry("source away", delay_s=0.3)
         again = await take(reader)
         assert (again.envelope.id, again.attempt) == ("e0", 2)
         assert asyncio.get_running_loop().time() - began >= 0.28

@@ -71,7 +71,7 @@ async def test_a_run_seen_from_outside(platform: Platform, operator: httpx.Async
 
 
 async def _until(operator: httpx.AsyncClient, state: str) -> Any:
-    for _ in range(400):
+    for _ in range(3000):
         found = (await operator.get("/api/v1/jobs/collect")).json()["progress"]
         if found and found["state"] == state:
             return found

@@ -20,7 +20,7 @@ async def browser(tmp_path: Path, free_port: int) -> AsyncIterator[httpx.AsyncCl
     module = "tests.console.serve_sample"
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, str(tmp_path / "data"), str(free_port), cwd=ROOT)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}") as client:
-        for _ in range(300):
+        for _ in range(900):
             try:
                 await client.get("/healthz")
                 break

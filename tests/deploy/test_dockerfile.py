@@ -130,14 +130,14 @@ def test_what_is_copied_is_enough_to_run_a_node(laid_out: Path, tmp_path: Path) 
             checked = subprocess.run([launcher, "doctor"], cwd=data, env=environment, capture_output=True, text=True, check=False)
         finally:
             node.terminate()
-        assert node.wait(timeout=30) == 0
+        assert node.wait(timeout=60) == 0
     assert answers == [200, 200]
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def _answer(url: str) -> int:
     """The status, as soon as there is one."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while time.monotonic() < until:
         try:
             return httpx.get(url).status_code

@@ -16,7 +16,7 @@ from tools.source_tree import ROOT
 
 PAGE = (ROOT / "docs/tour.md").read_text(encoding="utf-8")
 _MARK = "@@tour@@"
-_LIMIT_S = 150
+_LIMIT_S = 400
 _EXPECTED = "# → "
 
 

@@ -38,7 +38,7 @@ async def connected(port: int, line: bytes) -> AsyncIterator[asyncio.StreamReade
 
 
 async def frame(reader: asyncio.StreamReader) -> bytes:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         (length,) = struct.unpack(">I", await reader.readexactly(4))
         return await reader.readexactly(length)
 
@@ -71,7 +71,7 @@ async def test_two_subscribers_both_get_news_and_are_ended_by_close(database: sq
 )
 async def test_a_bad_subscribe_line_gets_one_line_and_the_end(database: sqlite3.Connection, line: bytes) -> None:
     async with feed_of(database) as (_, port), connected(port, line) as reader:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             answer = await reader.readline()
         assert answer.startswith(b"ERR ")
         assert answer.endswith(b"\n")

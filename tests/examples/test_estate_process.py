@@ -49,7 +49,7 @@ def estate(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str],
             yield process, json.loads(line)
         finally:
             process.terminate()
-            rest, errors = process.communicate(timeout=20)
+            rest, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
         assert rest == "", "exactly one line on stdout"
 
@@ -154,7 +154,7 @@ def test_it_drips_and_keeps_ports_secrets_and_changes_between_starts(tmp_path: P
         variables = first["variables"]
         with closing(mysql(variables, "SALES")) as connection, connection.cursor() as cursor:
             connection.autocommit(True)
-            follow_ups, give_up_at = 0, time.monotonic() + 30
+            follow_ups, give_up_at = 0, time.monotonic() + 60
             while follow_ups < 3 and time.monotonic() < give_up_at:
                 cursor.execute("SELECT count(*) FROM FollowUp WHERE UpdatedAt > %s", ("2025-01-01 00:00:00",))
                 (follow_ups,) = cursor.fetchone()
@@ -182,7 +182,7 @@ def test_property_may_live_in_a_real_mariadb(mariadb_database: MariaDBDatabase, 
         assert variables["PROPERTY_PORT"] == str(database.port)
         with closing(mysql(variables, "PROPERTY")) as connection, connection.cursor() as cursor:
             connection.autocommit(True)
-            changed, give_up_at = 0, time.monotonic() + 30
+            changed, give_up_at = 0, time.monotonic() + 60
             while not changed and time.monotonic() < give_up_at:
                 cursor.execute("SELECT count(*) FROM owner WHERE updated_at > '2025-01-01'")
                 (changed,) = cursor.fetchone()
@@ -198,7 +198,7 @@ def test_a_signal_ends_it_with_0_while_clients_are_connected(tmp_path: Path, num
         with feed, closing(pyodbc.connect(dsn(variables))), closing(mysql(variables, "PROPERTY")):
             feed.sendall(b"SUBSCRIBE 0\n")
             process.send_signal(number)
-            process.wait(timeout=20)
+            process.wait(timeout=60)
     assert process.returncode == 0
 
 
@@ -209,7 +209,7 @@ def test_it_ends_when_its_parent_is_gone(tmp_path: Path) -> None:
         assert process.stdout is not None
         pid = json.loads(process.stdout.readline())["pid"]
         process.kill()
-    give_up_at = time.monotonic() + 15
+    give_up_at = time.monotonic() + 60
     while is_running(pid) and time.monotonic() < give_up_at:
         time.sleep(0.05)
     assert not is_running(pid)

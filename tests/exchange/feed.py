@@ -93,7 +93,7 @@ class Exchange:
 
     async def ended(self, count: int = 1) -> list[Run]:
         """Wait until so many runs have ended, the newest first."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 runs = await self.states.runs()
                 if sum(run.state != "running" for run in runs) >= count:
@@ -102,7 +102,7 @@ class Exchange:
 
     async def mirrored(self) -> dict[Any, Any]:
         """id → name, once the bus is empty."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await self.bus.depth()).get("mirror"):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         return {row.record["id"]: row.record["name"] for row in await self.mirror.query(NAME, {}, limit=1000)}

@@ -83,7 +83,7 @@ async def test_a_run_shows_its_progress_and_can_be_cancelled(tmp_path: Path) -> 
     feed = Feed(people(35), hangs=True)
     async with exchange_on(tmp_path, feed) as exchange:
         exchange.runner.reload(platform())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not feed.acknowledged:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         live = exchange.runner.live()
@@ -111,7 +111,9 @@ async def test_a_reload_starts_ends_and_changes_jobs(tmp_path: Path) -> None:
         exchange.runner.reload(platform(schedule=Schedule(every_s=0.1)))
         await exchange.ended(3)
         exchange.runner.reload(Platform())
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(60):
+            while exchange.runner.live():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         count = len(await exchange.states.runs())
         await asyncio.sleep(0.3)
         assert len(await exchange.states.runs()) == count

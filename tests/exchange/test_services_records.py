@@ -41,9 +41,9 @@ async def test_what_the_mirror_lacks_comes_from_the_source_and_says_so(tmp_path:
 async def test_a_poll_sees_a_change_when_it_comes_and_deletions_too(tmp_path: Path) -> None:
     async with customers_on(tmp_path, Sales()) as platform:
         since = await platform.mirror.version(NAME)
-        poll = asyncio.gather(platform.records.changes(since=since, limit=10, wait_s=5, caller=caller()))
+        poll = asyncio.gather(platform.records.changes(since=since, limit=10, wait_s=25, caller=caller()))
         await asyncio.sleep(0.15)
         await platform.mirror.apply(ChangeSet(NAME, "delete", ("id",), [[3]], epoch_ms()))
-        (answer,) = await asyncio.wait_for(poll, 3)
+        (answer,) = await asyncio.wait_for(poll, 20)
         (item,) = msgspec.json.decode(answer.body)["data"]
         assert (item["deleted"], item["record"]["id"], item["version"]) == (True, 3, answer.last_version)

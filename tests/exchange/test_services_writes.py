@@ -48,7 +48,7 @@ async def test_a_write_reaches_source_mirror_bus_and_the_caches_of_others(platfo
     assert msgspec.json.decode(answer.body) == {"id": 7, "name": "张三", "changed": 77}  # what the source itself set included
     assert platform.sales.writes == [("upsert", 7, {"name": "张三"})]
     assert await published(platform) == [("upsert", [[7, "张三", 77]])]
-    said = (await asyncio.wait_for(platform.announced.next(), 5)).envelope
+    said = (await asyncio.wait_for(platform.announced.next(), 60)).envelope
     assert msgspec.json.decode(said.data) == {"dataset": NAME, "version": answer.last_version}
     after = await platform.service.get("7", caller())
     assert after.body == answer.body

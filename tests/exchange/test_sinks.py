@@ -23,7 +23,7 @@ async def test_a_replay_changes_and_tells_nothing(tmp_path: Path) -> None:
         sink, envelope = MirrorSink(exchange.mirror, exchange.bus, node="n1"), envelope_for(CHANGES, source="B")
         for _ in range(3):
             await sink(envelope)
-        told = await asyncio.wait_for(caches.next(), 5)
+        told = await asyncio.wait_for(caches.next(), 60)
         assert msgspec.json.decode(told.envelope.data) == {"dataset": NAME, "version": 2}
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(caches.next(), 0.2)

@@ -6,6 +6,7 @@ without arguments it lists the targets. tests/gateway/test_access_assembly.py ru
 
 import importlib
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +26,8 @@ from tests.gateway import signing
 from tests.gateway.access_desk import app_token, bearer, credentials, snapshot_of
 
 _SNAPSHOT = snapshot_of()
-_BEARER, _KEY, _CERTIFICATE = bearer(_SNAPSHOT), ApiKey(credentials()), ClientCertificate(_SNAPSHOT.platform.apps)
+_AT = time.time()  # the clock stands: what is refused is refused for its bytes, not for the hour
+_BEARER, _KEY, _CERTIFICATE = bearer(_SNAPSHOT, now=lambda: _AT), ApiKey(credentials()), ClientCertificate(_SNAPSHOT.platform.apps)
 _HEAD, _PAYLOAD, _SIGNATURE = app_token().encode().split(b".")
 
 
@@ -150,7 +152,7 @@ def _seeds(target: str) -> list[bytes]:
         return [f"{right['signature-input']}\n{right['signature']}".encode()]
     if target == "ca":
         return [b"\n".join((b"", b"AAAA", b"n-1", str(int(signing.NOW * 1000)).encode(), b"X-Ca-Nonce", b"a=1", b"{}"))]
-    return [app_token().encode(), _HEAD, _PAYLOAD]
+    return [app_token("a secret that no app of the platform has").encode(), _HEAD, _PAYLOAD]  # a right one would be let in
 
 
 def main() -> None:
@@ -162,8 +164,8 @@ def main() -> None:
     for number, seed in enumerate(_seeds(target)):
         (folder / f"seed-{number}").write_bytes(seed)
     atheris = importlib.import_module("atheris")
-    for name in [each for each in sys.modules if each.startswith("gateway.access.")]:
-        del sys.modules[name]  # they are imported anew, to be instrumented
+    for name in [each for each in sys.modules if each.startswith(("gateway.access.", "tests.gateway."))]:
+        del sys.modules[name]  # they and who holds them are imported anew, to be instrumented
     with atheris.instrument_imports(include=["gateway.access"]):
         targets = importlib.import_module("tests.fuzz.access").TARGETS
     atheris.Setup([sys.argv[0], str(folder), *sys.argv[3:]], targets[target])

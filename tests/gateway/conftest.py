@@ -9,6 +9,7 @@ import pytest
 from core.supervise import Tasks
 from tests.gateway.desk import Desk, open_desk
 from tests.gateway.oauth_desk import OAuth, open_oauth
+from tests.gateway.raw_upstream import Upstream
 from tests.gateway.rig import Rig, rigged
 from tests.gateway.wire_builds import Builds
 from tools.compile import Unable
@@ -31,6 +32,15 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 async def rig() -> AsyncIterator[Rig]:
     async with rigged() as made:
         yield made
+
+
+@pytest.fixture
+async def upstream(rig: Rig) -> Upstream:
+    """Behind every path of `rig`."""
+    made = Upstream()
+    await rig.upstream(made.serve)
+    rig.route("*")
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -110,7 +110,7 @@ def _targets() -> Iterator[tuple[bytes, bytes, int, str]]:
         *(b"/../../../../etc/passwd", b"/a/..?b", b"/.?a"),
     ):
         yield target, with_target(target), 400, "dot segments, however written, mean another path to another reader"
-    for target in (b"//", b"//a", b"/a//b", b"/a//", b"///", b"//a.example/b", b"/a//?b"):
+    for target in (b"//", b"//a", b"/a//b", b"/a//", b"///", b"//a.example/b", b"/a//?b", b"//%2F", b"/a//b%5Cc"):
         yield target, with_target(target), 400, "empty segments: some readers merge slashes, some do not"
     for target in (
         *(b"http://a.example/", b"https://a.example/b", b"HTTP://A.EXAMPLE/", b"http:/a", b"ftp://a/", b"a.example:443"),

@@ -75,7 +75,7 @@ class Rig:
         proxy = Forward(name, route, self.upstreams, shadow)
         self.pipes[name] = Pipe(name, stages, kind="route", proxy=proxy, **{"max_body_bytes": 1 << 30, **(limits or {})})
 
-    async def exchange(self, data: bytes, *, wait_s: float = 5.0, is_half: bool = False) -> bytes:
+    async def exchange(self, data: bytes, *, wait_s: float = 60.0, is_half: bool = False) -> bytes:
         """Send and read all that comes until the listener closes. `is_half`: close our end after sending."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
@@ -129,7 +129,20 @@ async def read_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     return head, await reader.readexactly(length)
 
 
-async def until(is_so: Callable[[], bool], *, within_s: float = 5.0) -> None:
+async def serve_requests(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Callable[[bytes, bytes], Awaitable[bool]]
+) -> None:
+    """Give each request of a connection to `answer` until that says False or the other side ends it; then close."""
+    try:
+        while await answer(*await read_request(reader)):
+            pass
+    except (asyncio.IncompleteReadError, ConnectionError):
+        pass
+    finally:
+        writer.close()
+
+
+async def until(is_so: Callable[[], bool], *, within_s: float = 60.0) -> None:
     """Wait for what no event tells."""
     async with asyncio.timeout(within_s):
         while not is_so():  # noqa: ASYNC110  # the other side is a real socket

@@ -6,11 +6,16 @@ import hmac
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
+import pytest
+
 from config.model import App, Device, Platform
+from core.errors import Unauthenticated
 from core.ids import AppKey
 from core.secret import Secret
 from gateway.http1.head import parse_request
 from gateway.http1.message import Request, made_request
+from gateway.identity import Identity
+from gateway.means import Means
 from registry.snapshot import Credential, LiveSecret, Snapshot
 
 NOW = 1_800_000_000.0
@@ -34,6 +39,22 @@ def snapshot(devices: Mapping[str, Device] | None = None) -> Snapshot:
     }
     platform = Platform(apps={"shop": App(plan="gold")}, devices=dict(devices or {}))
     return Snapshot(1, platform, credentials, {}, (), ())
+
+
+def identified_by(means: Means, request: Request) -> Identity:
+    """Whom it names at once; one that had to wait fails the test."""
+    answer = means.identify(request)
+    assert isinstance(answer, Identity)
+    return answer
+
+
+def code_by(means: Means, request: Request) -> str:
+    """With which code it refuses, and that no secret is told with it."""
+    with pytest.raises(Unauthenticated) as refused:
+        identified_by(means, request)
+    for secret in (SECRET, OLD_SECRET, ENDED_SECRET):
+        assert secret not in refused.value.detail
+    return refused.value.specific_code
 
 
 def request_from(head: bytes, body: bytes = b"", *, scheme: str = "https") -> Request:

@@ -1,6 +1,5 @@
 """The means of a snapshot together, with their real parts; and what outlives a reload."""
 
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from types import MappingProxyType
@@ -135,14 +134,11 @@ async def test_a_revoked_key_ends_its_tokens_with_the_reload(parts: AccessParts)
     assert await _asked(after, with_token(app_token())) == "token_invalid"
 
 
-async def test_ten_thousand_apps_are_compared_in_a_moment(parts: AccessParts) -> None:
+async def test_ten_thousand_apps_that_stay_the_same_forget_no_token(parts: AccessParts) -> None:
     declared = document()
     declared["apps"] |= {f"app-{number}": {"plan": "gold", "scopes": SCOPES} for number in range(10_000)}
     snapshots = [snapshot_of(declared) for _ in range(2)]
-    parts.memory.of(snapshots[0], "zhiyun")
-    started = time.perf_counter()
-    parts.memory.of(snapshots[1], "zhiyun")
-    assert time.perf_counter() - started < 1.0
+    assert parts.memory.of(snapshots[0], "zhiyun") is parts.memory.of(snapshots[1], "zhiyun")
 
 
 @given(st.sampled_from(sorted(TARGETS)), st.one_of(st.binary(max_size=400), st.text(max_size=100).map(str.encode)))

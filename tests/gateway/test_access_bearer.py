@@ -222,7 +222,8 @@ def test_a_secret_key_speaks_for_its_own_app_only(iss: Any) -> None:
     assert refusal(bearer(), with_token(token)) == "token_invalid"
 
 
-_MEANS: Bearer = bearer(proofs=_Proofs(JKT))
+_AT = time.time()  # the clock stands: who is refused is refused for the change, not for the hour
+_MEANS: Bearer = bearer(proofs=_Proofs(JKT), now=lambda: _AT)
 _TOKENS = [_platform_token(), app_token(), issuer_token(), _platform_token(jkt=JKT)]
 
 

@@ -19,7 +19,7 @@ from gateway.access.jwk import packed
 from gateway.http1.message import Request, made_request
 from gateway.identity import Identity
 from tests.gateway.ca_client import FORM, SIGNED, Parameters, ca_request, encoded
-from tests.gateway.signing import ENDED_SECRET, NOW, OLD_SECRET, SECRET, request_from, snapshot
+from tests.gateway.signing import ENDED_SECRET, NOW, OLD_SECRET, code_by, identified_by, request_from, snapshot
 
 SHOP = Identity("shop", "ak_shop", means="ca")
 MD5_OF_X = base64.b64encode(hashlib.md5(b"x").digest()).decode()
@@ -33,16 +33,11 @@ def means(now: float = NOW) -> CaMeans:
 
 
 def identified(request: Request, by: CaMeans | None = None) -> Identity:
-    answer = (by or means()).identify(request)
-    assert isinstance(answer, Identity)
-    return answer
+    return identified_by(by or means(), request)
 
 
 def code_of(request: Request, by: CaMeans | None = None) -> str:
-    with pytest.raises(Unauthenticated) as refused:
-        (by or means()).identify(request)
-    assert SECRET not in refused.value.detail
-    return refused.value.specific_code
+    return code_by(by or means(), request)
 
 
 def changed(

@@ -17,6 +17,7 @@ from gateway.identity import Identity
 from gateway.stage import Request
 from tests.gateway.desk import request_of
 from tests.gateway.observed import ended
+from tests.gateway.rig import until
 
 NOON = 1_700_000_000.25
 
@@ -210,10 +211,8 @@ async def test_the_loop_writes_what_came_within_its_time(tmp_path: Path) -> None
     log = log_of(tmp_path, every_s=0.01)
     loop = asyncio.ensure_future(log.keep())
     fill(log, 3)
-    for _ in range(200):
-        await asyncio.sleep(0.01)
-        if (tmp_path / "access-0.log").exists() and len(lines(tmp_path / "access-0.log")) == 3:
-            break
+    written = tmp_path / "access-0.log"
+    await until(lambda: written.exists() and written.read_bytes().count(b"\n") == 3)
     fill(log, 2)
     loop.cancel()
     with suppress(asyncio.CancelledError):

@@ -38,8 +38,10 @@ from tests.gateway.signing import (
     NOW,
     OLD_SECRET,
     SECRET,
+    code_by,
     digest,
     hmac_with,
+    identified_by,
     request_from,
     signed_request,
     snapshot,
@@ -55,17 +57,11 @@ def means(devices: Mapping[str, Device] | None = None, now: float = NOW) -> Sign
 
 
 def identified(request: Request, by: SignatureMeans | None = None) -> Identity:
-    answer = (by or means()).identify(request)
-    assert isinstance(answer, Identity)
-    return answer
+    return identified_by(by or means(), request)
 
 
 def code_of(request: Request, by: SignatureMeans | None = None) -> str:
-    with pytest.raises(Unauthenticated) as refused:
-        (by or means()).identify(request)
-    for secret in (SECRET, OLD_SECRET, ENDED_SECRET):
-        assert secret not in refused.value.detail
-    return refused.value.specific_code
+    return code_by(by or means(), request)
 
 
 def changed(request: Request, **fields: str | None) -> Request:

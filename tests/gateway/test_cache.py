@@ -1,9 +1,6 @@
-"""The cache stage in a pipe: hits, validators, Vary, callers apart, failures, equal requests, invalidation."""
+"""The cache stage in a pipe: hits, validators, Vary, callers apart, failures, invalidation. Requests at once: test_stages_cache."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 import pytest
 
@@ -12,70 +9,17 @@ from config.policies import Cache as Policy
 from config.policies import Grant
 from config.upstreams import Split
 from core.errors import DeadlineExceeded, NotConnected, Unauthenticated
-from core.supervise import Tasks
-from gateway.identity import Identity
-from gateway.pipe import Pipe, run
+from gateway.pipe import Pipe
 from gateway.response_cache import ResponseStore
 from gateway.stage import Request, Response, Stage
 from gateway.stages.cache import Cache
 from tests.conformance.stage_suite import StageSuite
+from tests.gateway.cache_desk import Answer, CacheDesk, cached, shared
 from tests.gateway.desk import request_of
-
-Answer = Callable[[Request], Response | Awaitable[Response]]
-
-
-class Time:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Origin:
-    """What stands behind the stage: `answer` makes each answer, `seen` has every request that came through."""
-
-    def __init__(self, policy: Policy, *, store: ResponseStore | None = None, **more: Any) -> None:
-        self.time = Time()
-        self.store = ResponseStore(clock=self.time) if store is None else store
-        self.stage = Cache(policy, self.store, "goods", wall=self.time, **more)
-        self.seen: list[Request] = []
-        self.answer: Answer = lambda request: Response(200, [("Cache-Control", "max-age=60")], b"goods")
-        self.pipe = Pipe("goods", [self.stage], handler=self.handle)
-
-    async def handle(self, request: Request) -> Response:
-        self.seen.append(request)
-        answer = self.answer(request)
-        return answer if isinstance(answer, Response) else await answer
-
-    async def ask(
-        self,
-        target: str = "/goods",
-        *,
-        method: str = "GET",
-        app: str | None = "shop",
-        headers: Mapping[str, str] | None = None,
-        declared: App | None = None,
-    ) -> Response:
-        request = request_of(method, target, headers=headers)
-        request.identity = Identity(app, "ak_1") if app else None
-        request.app = declared or (App(plan="p") if app else None)
-        request.authorization = (headers or {}).get("authorization", "").encode()
-        return await run(self.pipe, request)
-
-
-def cached(answer: Response) -> str:
-    return answer.header("x-cache")
-
-
-def shared(**more: Any) -> Policy:
-    return Policy(**{"private": False, "ttl_s": 60.0, **more})
 
 
 async def test_the_second_answer_comes_from_the_cache_with_its_age() -> None:
-    origin = Origin(Policy(ttl_s=60))
+    origin = CacheDesk(Policy(ttl_s=60))
     first = await origin.ask()
     origin.time.now += 7
     second = await origin.ask()
@@ -84,7 +28,7 @@ async def test_the_second_answer_comes_from_the_cache_with_its_age() -> None:
 
 
 async def test_a_hit_can_be_changed_by_outer_stages_without_changing_what_is_kept() -> None:
-    origin = Origin(Policy(ttl_s=60))
+    origin = CacheDesk(Policy(ttl_s=60))
     await origin.ask()
     hit = await origin.ask()
     hit.headers.clear()
@@ -105,7 +49,7 @@ async def test_what_stands_before_the_cache_works_on_every_answer_and_never_on_w
             if request.identity.app == "narrow":
                 response.body = b"*****"
 
-    origin = Origin(shared())
+    origin = CacheDesk(shared())
     origin.answer = lambda request: Response(200, [("Cache-Control", "public, max-age=60")], b"goods")
     origin.pipe = Pipe("goods", [Masked(), origin.stage], handler=origin.handle)
     answers = [await origin.ask(app=app) for app in ("narrow", "narrow", "wide")]
@@ -113,7 +57,7 @@ async def test_what_stands_before_the_cache_works_on_every_answer_and_never_on_w
 
 
 async def test_after_its_time_the_upstream_is_asked_again() -> None:
-    origin = Origin(Policy())
+    origin = CacheDesk(Policy())
     await origin.ask()
     origin.time.now += 60
     assert cached(await origin.ask()) == "miss"
@@ -121,14 +65,14 @@ async def test_after_its_time_the_upstream_is_asked_again() -> None:
 
 
 async def test_callers_have_their_own_copies_where_the_policy_is_private() -> None:
-    origin = Origin(Policy(ttl_s=60))
+    origin = CacheDesk(Policy(ttl_s=60))
     origin.answer = lambda request: Response(200, body=request.identity.app.encode())
     assert [(await origin.ask(app=app)).body for app in ("shop", "desk", "shop", "desk")] == [b"shop", b"desk", b"shop", b"desk"]
     assert len(origin.seen) == 2
 
 
 async def test_an_anonymous_route_keeps_what_the_upstreams_own_credentials_see_apart() -> None:
-    origin = Origin(Policy(ttl_s=60))
+    origin = CacheDesk(Policy(ttl_s=60))
     origin.answer = lambda request: Response(200, body=request.authorization)
     for token in ("Bearer a", "Bearer b", "Bearer a"):
         assert (await origin.ask(app=None, headers={"authorization": token})).body == token.encode()
@@ -136,7 +80,7 @@ async def test_an_anonymous_route_keeps_what_the_upstreams_own_credentials_see_a
 
 
 async def test_a_cookie_makes_an_answer_personal_unless_the_upstream_says_otherwise() -> None:
-    origin = Origin(Policy(ttl_s=60))
+    origin = CacheDesk(Policy(ttl_s=60))
     for _ in range(2):
         assert cached(await origin.ask(app=None, headers={"cookie": "s=1"})) == "miss"
     origin.answer = lambda request: Response(200, [("Cache-Control", "public, max-age=60")])
@@ -145,7 +89,7 @@ async def test_a_cookie_makes_an_answer_personal_unless_the_upstream_says_otherw
 
 
 async def test_identified_callers_share_only_what_the_upstream_lets_them() -> None:
-    origin = Origin(shared())
+    origin = CacheDesk(shared())
     await origin.ask()
     assert cached(await origin.ask()) == "miss"
     origin.answer = lambda request: Response(200, [("Cache-Control", "s-maxage=60")], b"all")
@@ -154,7 +98,7 @@ async def test_identified_callers_share_only_what_the_upstream_lets_them() -> No
 
 
 async def test_an_app_whose_grant_narrows_the_route_never_shares() -> None:
-    origin = Origin(shared())
+    origin = CacheDesk(shared())
     origin.answer = lambda request: Response(200, [("Cache-Control", "public, max-age=60")], b"all")
     narrow = App(plan="p", grants={"goods": Grant(fields=("id",))})
     await origin.ask()
@@ -167,7 +111,7 @@ async def test_canaries_for_a_header_or_for_apps_are_kept_apart() -> None:
         (Split("next", header="X-Canary"), [{"x-canary": "1"}, {}]),
         (Split("next", apps=("desk",)), [{"app": "shop"}, {"app": "desk"}]),
     ):
-        origin = Origin(shared(), splits=[split])
+        origin = CacheDesk(shared(), splits=[split])
         origin.answer = lambda request: Response(200, [("Cache-Control", "public, max-age=60")])
         for expected in ("miss", "hit"):
             for each in asked:
@@ -176,14 +120,14 @@ async def test_canaries_for_a_header_or_for_apps_are_kept_apart() -> None:
 
 
 async def test_hosts_targets_and_queries_are_apart() -> None:
-    origin = Origin(Policy(ttl_s=60))
+    origin = CacheDesk(Policy(ttl_s=60))
     asked: list[tuple[str, str]] = [("/a", "x"), ("/a?b=1", "x"), ("/a?b=2", "x"), ("/a", "y")]
     answers = [await origin.ask(target, headers={"host": host}) for target, host in asked]
     assert [cached(answer) for answer in answers] == ["miss"] * 4
 
 
 async def test_vary_keeps_one_answer_for_each_value() -> None:
-    origin = Origin(Policy(ttl_s=60))
+    origin = CacheDesk(Policy(ttl_s=60))
     origin.answer = lambda request: Response(200, [("Vary", "Accept-Language")], request.headers["accept-language"].encode())
     asked = ["zh", "en", "zh", "en"]
     answers = [await origin.ask(headers={"accept-language": language}) for language in asked]
@@ -196,13 +140,13 @@ async def test_vary_keeps_one_answer_for_each_value() -> None:
 
 
 async def test_the_policys_vary_always_takes_part() -> None:
-    origin = Origin(Policy(ttl_s=60, vary=("X-Tenant",)))
+    origin = CacheDesk(Policy(ttl_s=60, vary=("X-Tenant",)))
     answers = [await origin.ask(headers={"x-tenant": tenant}) for tenant in ("1", "2", "1")]
     assert [cached(answer) for answer in answers] == ["miss", "miss", "hit"]
 
 
 async def test_the_upstream_is_asked_with_the_validators_and_its_304_gives_the_stored_answer() -> None:
-    origin = Origin(Policy())
+    origin = CacheDesk(Policy())
     origin.answer = lambda request: Response(200, [("ETag", '"1"'), ("Cache-Control", "max-age=5")], b"whole")
     await origin.ask()
     origin.time.now += 6
@@ -220,7 +164,7 @@ async def test_the_upstream_is_asked_with_the_validators_and_its_304_gives_the_s
 
 
 async def test_a_client_that_has_it_gets_304() -> None:
-    origin = Origin(Policy())
+    origin = CacheDesk(Policy())
     origin.answer = lambda request: Response(200, [("ETag", '"1"'), ("Cache-Control", "max-age=5"), ("X-A", "b")], b"whole")
     await origin.ask()
     answer = await origin.ask(headers={"if-none-match": '"1"'})
@@ -233,7 +177,7 @@ async def test_a_client_that_has_it_gets_304() -> None:
 
 
 async def test_requests_that_say_how() -> None:
-    origin = Origin(Policy(ttl_s=60))
+    origin = CacheDesk(Policy(ttl_s=60))
     with pytest.raises(DeadlineExceeded) as caught:
         await origin.ask(headers={"cache-control": "only-if-cached"})
     assert caught.value.specific_code == "not_cached"
@@ -249,7 +193,7 @@ async def test_requests_that_say_how() -> None:
 
 
 async def test_head_is_answered_from_a_get_and_never_kept() -> None:
-    origin = Origin(Policy(ttl_s=60))
+    origin = CacheDesk(Policy(ttl_s=60))
     for _ in range(2):
         assert cached(await origin.ask(method="HEAD")) == "miss"
     await origin.ask()
@@ -258,7 +202,7 @@ async def test_head_is_answered_from_a_get_and_never_kept() -> None:
 
 @pytest.mark.parametrize(("status", "is_gone"), [(200, True), (204, True), (303, True), (500, True), (400, False), (404, False)])
 async def test_an_unsafe_method_makes_all_answers_of_its_target_invalid(status: int, is_gone: bool) -> None:
-    origin = Origin(Policy(ttl_s=60))
+    origin = CacheDesk(Policy(ttl_s=60))
     for app in ("shop", "desk"):
         await origin.ask(app=app)
     await origin.ask("/other")
@@ -271,14 +215,8 @@ async def test_an_unsafe_method_makes_all_answers_of_its_target_invalid(status: 
 
 
 async def test_an_answer_on_its_way_while_the_target_changes_is_not_kept() -> None:
-    origin = Origin(Policy(ttl_s=60))
-    gate = asyncio.Event()
-
-    async def late(request: Request) -> Response:
-        await gate.wait()
-        return Response(200, body=b"old")
-
-    origin.answer = late
+    origin = CacheDesk(Policy(ttl_s=60))
+    gate = origin.hold(200, body=b"old")
     asking = asyncio.ensure_future(origin.ask())
     await asyncio.sleep(0)
     origin.answer = lambda request: Response(204)
@@ -295,7 +233,7 @@ def failing(status: int) -> Answer:
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 async def test_a_failing_upstream_is_covered_by_the_old_answer(status: int) -> None:
-    origin = Origin(Policy(ttl_s=60, stale_if_error_s=100))
+    origin = CacheDesk(Policy(ttl_s=60, stale_if_error_s=100))
     await origin.ask()
     origin.answer = failing(status)
     origin.time.now += 159
@@ -306,7 +244,7 @@ async def test_a_failing_upstream_is_covered_by_the_old_answer(status: int) -> N
 
 
 async def test_an_upstream_that_must_be_asked_is_never_covered() -> None:
-    origin = Origin(Policy(stale_if_error_s=100))
+    origin = CacheDesk(Policy(stale_if_error_s=100))
     origin.answer = lambda request: Response(200, [("Cache-Control", "max-age=5, must-revalidate"), ("ETag", '"1"')])
     await origin.ask()
     origin.time.now += 6
@@ -315,12 +253,10 @@ async def test_an_upstream_that_must_be_asked_is_never_covered() -> None:
 
 
 async def test_an_upstream_that_is_not_there_is_covered_too() -> None:
-    origin = Origin(Policy(ttl_s=60, stale_if_error_s=100))
+    origin = CacheDesk(Policy(ttl_s=60, stale_if_error_s=100))
     await origin.ask()
     origin.time.now += 61
-    request = request_of("GET", "/goods")
-    request.identity, request.app = Identity("shop", "ak_1"), App(plan="p")
-    assert origin.stage.on_request(request) is None
+    request = origin.begun()
     answer = origin.stage.on_failure(request, NotConnected("refused"))
     assert answer is not None
     assert (answer.status, answer.body, cached(answer)) == (200, b"goods", "stale")
@@ -329,164 +265,10 @@ async def test_an_upstream_that_is_not_there_is_covered_too() -> None:
     origin.stage.on_end(request)
 
 
-async def test_equal_requests_wait_for_one() -> None:
-    origin = Origin(Policy(ttl_s=60))
-    gate = asyncio.Event()
-
-    async def late(request: Request) -> Response:
-        await gate.wait()
-        return Response(200, body=b"one")
-
-    origin.answer = late
-    asking = [asyncio.ensure_future(origin.ask()) for _ in range(20)]
-    await asyncio.sleep(0.01)
-    gate.set()
-    answers = await asyncio.gather(*asking)
-    assert {answer.body for answer in answers} == {b"one"}
-    assert sorted(cached(answer) for answer in answers) == ["hit"] * 19 + ["miss"]
-    assert len(origin.seen) == 1
-
-
-async def test_each_goes_itself_where_the_answer_may_not_be_shared() -> None:
-    origin = Origin(Policy(ttl_s=60))
-    under_way = most = 0
-
-    async def late(request: Request) -> Response:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        await asyncio.sleep(0.02)
-        under_way -= 1
-        return Response(200, [("Cache-Control", "no-store")])
-
-    origin.answer = late
-    answers = await asyncio.gather(*(origin.ask() for _ in range(10)))
-    assert [cached(answer) for answer in answers] == ["miss"] * 10
-    assert (len(origin.seen), most) == (10, 9)  # one first, then all at once
-
-
-async def test_nobody_waits_one_after_the_other_for_a_failing_upstream() -> None:
-    origin = Origin(Policy(ttl_s=60))
-
-    async def late(request: Request) -> Response:
-        await asyncio.sleep(0.05)
-        return Response(503)
-
-    origin.answer = late
-    started = time.monotonic()
-    answers = await asyncio.gather(*(origin.ask() for _ in range(20)))
-    assert [answer.status for answer in answers] == [503] * 20
-    assert time.monotonic() - started < 0.5
-
-
-async def test_those_who_wait_get_the_old_answer_when_the_first_fails() -> None:
-    origin = Origin(Policy(ttl_s=60, stale_if_error_s=100))
-    await origin.ask()
-    origin.time.now += 61
-
-    async def late(request: Request) -> Response:
-        await asyncio.sleep(0.01)
-        return Response(503)
-
-    origin.answer = late
-    answers = await asyncio.gather(*(origin.ask() for _ in range(5)))
-    assert [cached(answer) for answer in answers] == ["stale"] * 5
-    assert len(origin.seen) == 2
-
-
-async def test_a_first_that_is_lost_lets_the_next_lead() -> None:
-    origin = Origin(Policy(ttl_s=60))
-    gate = asyncio.Event()
-
-    async def late(request: Request) -> Response:
-        await gate.wait()
-        return Response(200, body=b"one")
-
-    origin.answer = late
-    first, second, third = (asyncio.ensure_future(origin.ask()) for _ in range(3))
-    await asyncio.sleep(0.01)
-    first.cancel()
-    await asyncio.sleep(0.01)
-    assert len(origin.seen) == 2
-    gate.set()
-    assert [(await each).body for each in (second, third)] == [b"one", b"one"]
-    assert len(origin.seen) == 2
-    assert first.cancelled()
-
-
-async def test_one_waits_no_longer_than_its_own_time() -> None:
-    origin = Origin(Policy(ttl_s=60))
-    gate = asyncio.Event()
-
-    async def late(request: Request) -> Response:
-        await gate.wait()
-        return Response(200)
-
-    origin.answer = late
-    first = asyncio.ensure_future(origin.ask())
-    await asyncio.sleep(0)
-    request = request_of("GET", "/goods")
-    request.identity, request.app = Identity("shop", "ak_1"), App(plan="p")
-    request.deadline = time.monotonic() + 0.02
-    with pytest.raises(DeadlineExceeded):
-        await run(origin.pipe, request)
-    gate.set()
-    await first
-
-
-async def test_while_one_asks_again_the_others_get_the_old_answer() -> None:
-    origin = Origin(Policy(ttl_s=60, stale_while_revalidate_s=10))
-    await origin.ask()
-    origin.time.now += 65
-    gate = asyncio.Event()
-
-    async def late(request: Request) -> Response:
-        await gate.wait()
-        return Response(200, [("Cache-Control", "max-age=60")], b"new")
-
-    origin.answer = late
-    first = asyncio.ensure_future(origin.ask())
-    await asyncio.sleep(0)
-    other = await origin.ask()
-    assert (other.body, cached(other)) == (b"goods", "stale")
-    gate.set()
-    assert (await first).body == b"new"
-    assert cached(await origin.ask()) == "hit"
-
-
-async def test_with_a_way_to_ask_nobody_waits_for_the_refresh() -> None:
-    failures: list[str] = []
-    tasks = Tasks(lambda name, error: failures.append(f"{name}: {error!r}"))
-    fetched: list[Request] = []
-
-    async def fetch(request: Request) -> Response:
-        fetched.append(request)
-        return Response(304, [("ETag", '"1"'), ("Cache-Control", "max-age=60")])
-
-    origin = Origin(Policy(ttl_s=60, stale_while_revalidate_s=10), fetch=fetch, spawn=tasks.spawn)
-    origin.answer = lambda request: Response(200, [("ETag", '"1"')], b"goods")
-    await origin.ask()
-    origin.time.now += 65
-    assert [cached(await origin.ask()) for _ in range(3)] == ["stale"] * 3
-    await asyncio.sleep(0.01)
-    assert [request.added for request in fetched] == [[b'If-None-Match: "1"\r\n']]
-    assert cached(await origin.ask()) == "hit"
-    assert (len(origin.seen), failures) == (1, [])
-    await tasks.close()
-
-
 def passing(headers: list[tuple[str, str]]) -> Response:
     response = Response(200, headers)
     response.is_passing = True
     return response
-
-
-def led(origin: Origin, target: str = "/goods") -> Request:
-    """A request that has gone upstream."""
-    request = request_of("GET", target)
-    request.identity, request.app = Identity("shop", "ak_1"), App(plan="p")
-    assert origin.stage.on_request(request) is None
-    return request
 
 
 @pytest.mark.parametrize(
@@ -502,8 +284,8 @@ def led(origin: Origin, target: str = "/goods") -> Request:
     ],
 )
 async def test_a_passing_body_is_copied_while_it_passes(length: str | None, pieces: list[bytes], is_kept: bool) -> None:
-    origin = Origin(Policy(ttl_s=60, max_bytes=100))
-    request = led(origin)
+    origin = CacheDesk(Policy(ttl_s=60, max_bytes=100))
+    request = origin.begun()
     response = passing([] if length is None else [("Content-Length", length)])
     assert origin.stage.collects(request, response) == 0
     assert origin.stage.on_response(request, response) is None
@@ -518,8 +300,8 @@ async def test_a_passing_body_is_copied_while_it_passes(length: str | None, piec
 
 
 async def test_a_body_that_breaks_off_is_not_kept() -> None:
-    origin = Origin(Policy(ttl_s=60))
-    request = led(origin)
+    origin = CacheDesk(Policy(ttl_s=60))
+    request = origin.begun()
     response = passing([])
     origin.stage.on_response(request, response)
     assert response.filters

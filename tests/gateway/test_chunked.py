@@ -11,7 +11,7 @@ from gateway.http1.refused import Refused
 from tests.gateway.wire_builds import Builds
 from tests.gateway.wire_messages import BODIES, split
 
-pytestmark = pytest.mark.timeout(300)  # the first test may have to compile first
+pytestmark = pytest.mark.timeout(600)  # the first test may have to compile first
 _FUZZ = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 
 

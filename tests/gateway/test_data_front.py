@@ -14,6 +14,7 @@ from core.clock import epoch_ms
 from core.errors import NotConnected
 from core.records import ChangeSet
 from tests.gateway.desk import CUSTOMERS, Desk, header, json_of
+from tests.gateway.rig import until
 
 
 async def _refused(desk: Desk, method: str, target: str, **more: Any) -> tuple[int, str]:
@@ -230,12 +231,11 @@ async def _streamed(desk: Desk, target: str, count: int, **headers: str) -> list
     assert answer.stream is not None
     pieces = _Pieces(count)
     running = asyncio.ensure_future(answer.stream(pieces))
-    await asyncio.sleep(0.15)
-    await desk.parts.mirror.apply(ChangeSet("crm.customers", "delete", ("customer_id",), [["K5"]], epoch_ms() + 5))
-    await asyncio.sleep(0.3)
-    await desk.parts.mirror.apply(ChangeSet("crm.customers", "delete", ("customer_id",), [["K6"]], epoch_ms() + 5))
+    for number, key in enumerate(("K5", "K6"), 1):
+        await until(lambda number=number: len(pieces.pieces) >= number or running.done())  # type: ignore[misc]
+        await desk.parts.mirror.apply(ChangeSet("crm.customers", "delete", ("customer_id",), [[key]], epoch_ms() + 5))
     with pytest.raises(NotConnected):
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 60)
     return pieces.pieces
 
 

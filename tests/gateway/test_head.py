@@ -12,7 +12,7 @@ from tests.gateway.odd_requests import ACCEPTED, ODD_REQUESTS, Odd
 from tests.gateway.wire_builds import Builds, Verdict
 from tests.gateway.wire_messages import METHOD, REQUESTS, TARGET, VALUES
 
-pytestmark = pytest.mark.timeout(300)  # the first test may have to compile first
+pytestmark = pytest.mark.timeout(600)  # the first test may have to compile first
 _FUZZ = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 TRACE = b"00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
 

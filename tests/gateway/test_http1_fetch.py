@@ -11,7 +11,7 @@ from gateway.response_cache import ResponseStore
 from gateway.stage import Request
 from gateway.stages.cache import Cache
 from tests.gateway.desk import request_of
-from tests.gateway.rig import Rig, closing, read_request, until
+from tests.gateway.rig import Rig, closing, serve_requests, until
 
 ANSWER = b"HTTP/1.1 200 OK\r\nX-A: 1\r\nContent-Length: 5\r\n\r\nwhole"
 
@@ -26,18 +26,15 @@ class Origin:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        try:
-            while True:
-                self.seen.append((await read_request(reader))[0])
-                if self.answer == b"HANG":
-                    await reader.read()
-                if not self.answer:
-                    break
-                writer.write(self.answer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+
+        async def answer(head: bytes, body: bytes) -> bool:
+            self.seen.append(head)
+            if self.answer == b"HANG":
+                await reader.read()
+            writer.write(self.answer)
+            return bool(self.answer)
+
+        await serve_requests(reader, writer, answer)
 
 
 @pytest.fixture
@@ -107,7 +104,8 @@ async def test_the_cache_refreshes_itself_while_clients_get_the_old_answer(rig: 
     answer = await rig.exchange(closing(b"GET /goods HTTP/1.1"))
     assert (b"X-Cache: stale" in answer, answer[-3:]) == (True, b"old")
     await until(lambda: len(origin.seen) == 2)
-    await asyncio.sleep(0.05)
-    answer = await rig.exchange(closing(b"GET /goods HTTP/1.1"))
+    async with asyncio.timeout(60):
+        while b"X-Cache: hit" not in (answer := await rig.exchange(closing(b"GET /goods HTTP/1.1"))):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     assert (b"X-Cache: hit" in answer, answer[-3:]) == (True, b"new")
     assert len(origin.seen) == 2

@@ -76,7 +76,7 @@ async def rig() -> AsyncIterator[Rig]:
     await site.start()
     async with rigged(Patience()) as made:
         made.declare("up", f"http://127.0.0.1:{runner.addresses[0][1]}")
-        made.route("ws", websocket=True, idle_s=0.6, max_message_bytes=100_000)
+        made.route("ws", websocket=True, idle_s=2.0, max_message_bytes=100_000)
         made.route("plain")
         yield made
     await runner.cleanup()
@@ -105,7 +105,7 @@ async def test_a_message_that_is_too_large_ends_it_with_1009(rig: Rig, by: str) 
 
 async def test_an_idle_tunnel_is_closed(rig: Rig) -> None:
     async with aiohttp.ClientSession() as session, session.ws_connect(f"http://127.0.0.1:{rig.port}/ws") as socket:
-        message = await asyncio.wait_for(socket.receive(), 5)
+        message = await asyncio.wait_for(socket.receive(), 60)
         assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSE)
 
 
@@ -115,7 +115,7 @@ async def test_a_tunnel_ends_when_it_is_not_allowed_any_more(rig: Rig) -> None:
         await one.send_str("still here")
         assert await one.receive_str() == "still here"
         rig.engine.recheck(lambda request: False)
-        message = await asyncio.wait_for(one.receive(), 5)
+        message = await asyncio.wait_for(one.receive(), 60)
         assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSE)
 
 

@@ -7,7 +7,6 @@ import os
 import re
 import resource
 import socket
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -17,7 +16,7 @@ from core.errors import ConfigError, NotConnected
 from gateway.http1.engine import Patience
 from gateway.listener import Listener, bind
 from gateway.stage import Request, Response, Stream
-from tests.gateway.rig import Rig, closing, rigged
+from tests.gateway.rig import Rig, closing, rigged, until
 
 OK = b"GET /fast HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -156,7 +155,7 @@ async def test_a_client_that_asks_first_is_told_to_go_on(served: _Served) -> Non
 async def test_a_client_that_leaves_in_the_middle_troubles_nobody(served: _Served) -> None:
     with structlog.testing.capture_logs() as logs:
         await served.exchange(b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{", is_half=True)
-        await asyncio.sleep(0.05)
+        await until(lambda: bool(served.observed))
     assert [entry for entry in logs if entry["log_level"] == "error"] == []
     assert served.observed == [400]
 
@@ -198,23 +197,21 @@ async def test_a_failure_within_is_500_logged_under_an_id_and_told_to_nobody(ser
 async def test_a_drain_lets_the_request_under_way_finish_and_takes_no_new_one(served: _Served) -> None:
     under_way = asyncio.ensure_future(served.exchange(closing(b"GET /slow HTTP/1.1")))
     await served.handler.is_slow.wait()
-    draining = asyncio.ensure_future(served.rig.listener.close(5))
-    await asyncio.sleep(0.1)
+    draining = asyncio.ensure_future(served.rig.listener.close(60))
+    await until(lambda: served.rig.engine.is_draining)
     with pytest.raises(OSError):
         await served.exchange(OK)
     assert not draining.done()
     served.handler.go.set()
     assert (await under_way).endswith(b"ok")
-    await asyncio.wait_for(draining, 3)
+    await asyncio.wait_for(draining, 30)
 
 
 async def test_a_drain_ends_streams_at_once_and_properly(served: _Served) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", served.rig.port)
     writer.write(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
     await reader.readuntil(b"data: 2\n\n")
-    started = time.monotonic()
-    await served.rig.listener.close(5)
-    assert time.monotonic() - started < 2
+    await asyncio.wait_for(served.rig.listener.close(3600), 60)
     assert (await reader.read()).endswith(b"0\r\n\r\n"), "the last chunk: the reader knows that nothing was lost"
     writer.close()
 
@@ -224,12 +221,7 @@ async def test_a_stream_ends_with_its_reader(served: _Served) -> None:
     writer.write(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
     await reader.readuntil(b"data: 1\n\n")
     writer.transport.abort()
-    for _ in range(100):
-        if served.observed:
-            break
-        await asyncio.sleep(0.02)
-    assert served.observed == [200]
-    assert not served.rig.engine.connections
+    await until(lambda: served.observed == [200] and not served.rig.engine.connections)
 
 
 async def test_a_stream_that_fails_is_cut_and_logged(served: _Served) -> None:
@@ -260,12 +252,12 @@ async def test_a_client_that_calls_without_a_pause_is_told_to_go_elsewhere(serve
     reader, writer = await asyncio.open_connection("127.0.0.1", served.rig.port)
     writer.write(OK)
     assert b"Connection: close" not in await _one(reader)
-    draining = asyncio.ensure_future(served.rig.listener.close(5))
-    await asyncio.sleep(0.2)
+    draining = asyncio.ensure_future(served.rig.listener.close(60))
+    await until(lambda: served.rig.engine.is_draining)
     writer.write(OK)
     assert b"\r\nConnection: close\r\n" in await _one(reader)
     assert await reader.read() == b""
-    await asyncio.wait_for(draining, 1)
+    await asyncio.wait_for(draining, 30)
     writer.close()
 
 
@@ -273,7 +265,7 @@ async def test_a_connection_without_a_request_does_not_hold_up_a_drain(served: _
     reader, writer = await asyncio.open_connection("127.0.0.1", served.rig.port)
     writer.write(OK)
     await _one(reader)
-    await asyncio.wait_for(served.rig.listener.close(10), 3)
+    await asyncio.wait_for(served.rig.listener.close(3600), 60)
     assert await reader.read() == b""
     writer.close()
 
@@ -304,7 +296,7 @@ async def _sent(port: int, *pieces: bytes, source: str = "127.0.0.1", pause_s: f
         for piece in pieces:
             writer.write(piece)
             await asyncio.sleep(pause_s)
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(60):
             return await reader.read()
     finally:
         writer.transport.abort()
@@ -373,11 +365,9 @@ async def test_a_proxy_header_that_does_not_come_in_time_ends_the_connection(
     served: _Served, fronted: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.listener._FRONT_S", 0.3)
-    started = time.monotonic()
     for begin in (b"", b"PROXY TCP4 203", V2):
         with contextlib.suppress(ConnectionResetError):
             assert await _sent(fronted.port, begin) == b""
-    assert time.monotonic() - started < 4
 
 
 async def test_when_no_file_can_be_opened_connections_wait_and_are_served_later(
@@ -394,12 +384,12 @@ async def test_when_no_file_can_be_opened_connections_wait_and_are_served_later(
         try:
             client.connect(("127.0.0.1", fronted.port))
             with structlog.testing.capture_logs() as logs:
-                await asyncio.sleep(0.3)
+                await until(lambda: bool(logs))
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     reader, writer = await asyncio.open_connection(sock=client)
     writer.write(FROM_V1 + closing(b"GET /fast HTTP/1.1"))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(60):
         assert (await reader.read()).endswith(b"ok")
     writer.close()
     assert {entry["event"] for entry in logs} == {"a connection can't be accepted now"}

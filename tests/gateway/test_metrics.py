@@ -6,11 +6,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.metrics import COUNTERS, GAUGES, MetricsEndpoint, MetricsFile, Numbers, exposition
 from gateway.record import Recorder
 from tests.gateway.observed import ended
+from tests.gateway.rig import until
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -117,15 +119,25 @@ async def test_a_gateway_tells_of_itself(tmp_path: Path) -> None:
     assert b'zhiyun_gateway_requests_total{route="customers",status="2xx"} 1' in answer.body
 
 
+async def test_a_disk_that_is_slow_does_not_make_a_worker_look_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.metrics._SHARE", 1e-12)  # each write has taken far too long
+    monkeypatch.setattr("gateway.metrics._LONGEST_S", 0.01)
+    path = tmp_path / "0.msgpack"
+    loop = asyncio.ensure_future(MetricsFile(tmp_path, "0", Recorder()).keep())
+    await until(path.exists)
+    first = path.stat().st_mtime_ns
+    await until(lambda: path.stat().st_mtime_ns != first)
+    loop.cancel()
+    with suppress(asyncio.CancelledError):
+        await loop
+
+
 async def test_the_loop_writes_and_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     recorder = Recorder()
     recorder.on_end(ended())
     file = MetricsFile(tmp_path / "metrics", "0", recorder)
     loop = asyncio.ensure_future(file.keep())
-    for _ in range(100):
-        await asyncio.sleep(0.01)
-        if (tmp_path / "metrics" / "0.msgpack").exists():
-            break
+    await until(lambda: (tmp_path / "metrics" / "0.msgpack").exists())
     assert value(samples(tmp_path / "metrics"), "requests_total", route="customers", status="2xx") == 1
     loop.cancel()
     with suppress(asyncio.CancelledError):

@@ -1,7 +1,10 @@
 """Which host, path, method, header fields and query lead where."""
 
-import time
+import importlib.util
+import sys
+from collections import Counter
 from collections.abc import Iterable
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from gateway.pipe import Pipe
 from gateway.problems import problem
 from gateway.router import Router
 from tests.gateway.desk import told_pairs
+from tools.source_tree import ROOT
 
 
 def pipe(name: str, kind: str = "route", stages: tuple[Any, ...] = ()) -> Pipe:
@@ -322,20 +326,29 @@ def _outcome(router: Router, method: str, path: str) -> tuple[str, Any]:
 
 
 @pytest.mark.req("0.30")
-def test_ten_thousand_routes_are_as_quick_as_ten() -> None:
-    """The issue asks for 5 µs at 10,000 routes; a ratio within one run holds on any machine."""
+def test_ten_thousand_routes_take_no_more_steps_than_ten() -> None:
+    """Lines run, in the source: a compiled build can't be counted. The issue's 5 µs are measured by benchmarks/gateway_sizes.py."""
+    spec = importlib.util.spec_from_file_location("router_from_source", ROOT / "gateway" / "router.py")
+    assert spec is not None
+    assert spec.loader is not None
+    source = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(source)
 
-    def made(count: int) -> Router:
-        return Router([route(f"r{n}", f"/team{n % 100}/svc{n}/orders/{{id}}/items/{{item}}") for n in range(count)])
+    def steps(count: int) -> int:
+        router = source.Router([route(f"r{n}", f"/team{n % 100}/svc{n}/orders/{{id}}/items/{{item}}") for n in range(count)])
+        request, run = made_request("GET", "/team1/svc1/orders/7/items/9"), Counter[str]()
 
-    def seconds(router: Router) -> float:
-        request = made_request("GET", "/team1/svc1/orders/7/items/9")
-        best = 1.0
-        for _ in range(20):
-            began = time.perf_counter()
-            for _ in range(200):
-                router.find(request)
-            best = min(best, time.perf_counter() - began)
-        return best
+        def count_line(frame: FrameType, event: str, _: object) -> Any:
+            run[event] += 1
+            return count_line
 
-    assert seconds(made(10_000)) < 3 * seconds(made(10))
+        before = sys.gettrace()
+        sys.settrace(count_line)
+        try:
+            found = router.find(request)
+        finally:
+            sys.settrace(before)
+        assert found.name == "r1"
+        return run["line"]
+
+    assert 10 < steps(10_000) == steps(10)

@@ -7,7 +7,7 @@ from gateway.http1 import fields, scanner
 from tests.gateway.wire_builds import Builds
 from tests.gateway.wire_messages import REQUESTS, RESPONSES
 
-pytestmark = pytest.mark.timeout(300)  # the first test may have to compile first
+pytestmark = pytest.mark.timeout(600)  # the first test may have to compile first
 _FUZZ = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 
 

@@ -258,7 +258,7 @@ async def test_a_real_service_behind_the_stage(desk: Desk) -> None:
     sent = Pieces()
     reading = asyncio.ensure_future(stream(sent))
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while sent.sent.count(b"event: change") < 7:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     finally:

@@ -112,10 +112,9 @@ async def test_the_loop_flushes_and_forgets_what_is_too_old(store: Shaky, monkey
     recorder, meter = metered(store)
     recorder.on_end(ended())
     loop = asyncio.ensure_future(meter.keep())
-    for _ in range(300):
-        await asyncio.sleep(0.01)
-        if [row.route for row in await rows_of(store)] == ["customers"]:
-            break
+    async with asyncio.timeout(60):
+        while [row.route for row in await rows_of(store)] != ["customers"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     loop.cancel()
     with suppress(asyncio.CancelledError):
         await loop

@@ -11,6 +11,7 @@ from core.supervise import Tasks
 from gateway.upstream.endpoints import EndpointState
 from gateway.upstream.upstream import Upstreams
 from gateway.upstream.watch import Watch
+from tests.gateway.rig import until
 
 PROBED = Upstream(endpoints=(Endpoint("http://127.0.0.1:9"),), active=ActiveHealth(every_s=60, timeout_s=0.2))
 FOUND = Upstream(discovery=Discovery(dns="127.0.0.1:9", every_s=60))
@@ -30,11 +31,7 @@ def no_tls(_: Tls) -> ssl.SSLContext:
 
 
 async def ended(names_left: set[str]) -> None:
-    for _ in range(500):
-        if names() == names_left:
-            return
-        await asyncio.sleep(0.01)
-    assert names() == names_left
+    await until(lambda: names() == names_left)
 
 
 def names() -> set[str]:
@@ -47,10 +44,7 @@ async def test_a_loop_for_each_aspect_that_is_declared(tasks: Tasks) -> None:
     upstreams.reload({"a": PROBED, "b": FOUND, "c": Upstream()})
     watch.reload()
     assert names() == {"probe-a", "discover-b"}
-    for _ in range(100):
-        if upstreams.get("b").endpoints:
-            break
-        await asyncio.sleep(0.01)
+    await until(lambda: bool(upstreams.get("b").endpoints))
     assert [each.url for each in upstreams.get("b").endpoints] == ["http://127.0.0.1:9"]
 
     before = {task for task in asyncio.all_tasks() if task.get_name() == "probe-a"}
@@ -61,7 +55,7 @@ async def test_a_loop_for_each_aspect_that_is_declared(tasks: Tasks) -> None:
 
     upstreams.reload({"a": Upstream(endpoints=PROBED.endpoints, active=ActiveHealth(every_s=61, timeout_s=0.2))})
     watch.reload()
-    await asyncio.wait(before, timeout=5)
+    await asyncio.wait(before, timeout=60)
     assert {task for task in asyncio.all_tasks() if task.get_name() == "probe-a"}.isdisjoint(before)
     upstreams.reload({})
     watch.reload()

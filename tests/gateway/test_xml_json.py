@@ -1,6 +1,5 @@
 """XML ↔ JSON: the mapping, both ways, and what strangers send."""
 
-import time
 from typing import Any
 
 import pytest
@@ -119,10 +118,8 @@ def test_depth_and_number_are_bounded_both_ways() -> None:
 
 
 def test_a_megabyte_of_open_elements_is_refused_at_once() -> None:
-    before = time.process_time()
     with pytest.raises(ValueError, match="deeper"):
-        from_xml(b"<a>" * 350_000)
-    assert time.process_time() - before < 0.5
+        from_xml(b"<a>" * 350_000 + b"<<<")  # what is wrong behind it was never looked at
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import dataclasses
 import random
-import time
 from typing import Any
 
 import pytest
@@ -138,20 +137,15 @@ async def test_a_change_that_cannot_be_understood_is_named_and_the_next_is_taken
     assert (await build_snapshot(resources, vault, ADAPTERS, before=before)).platform == before.platform
 
 
-def test_one_change_among_ten_thousand_routes_costs_a_fraction(vault: Vault) -> None:
+def test_one_change_among_ten_thousand_routes_makes_one_anew(vault: Vault) -> None:
     def made(number: int, version: int = 1) -> Resource:
         body = {"match": {"path": f"/s{number}/{{id}}", "methods": ["GET"]}, "upstream": "u", "policies": {"timeout_s": 5.0}}
         return Resource("route", f"r{number}", body, version, 0)
 
     upstream = Resource("upstream", "u", {"endpoints": [{"url": "http://10.0.0.1"}]}, 1, 0)
     stored = [upstream, *(made(number) for number in range(10_000))]
-    began = time.perf_counter()
     before = assemble(1, stored, vault, {})
-    whole_s = time.perf_counter() - began
-    changed_s = 1.0
-    for _ in range(5):
-        began = time.perf_counter()
-        after = updated(before, Delta(2, [made(7, version=2)], [("route", "r8")]), vault, {})
-        changed_s = min(changed_s, time.perf_counter() - began)
+    after = updated(before, Delta(2, [made(7, version=2)], [("route", "r8")]), vault, {})
     assert len(after.platform.routes) == 9999
-    assert changed_s < whole_s / 5
+    anew = [name for name, route in after.platform.routes.items() if route is not before.platform.routes[name]]
+    assert anew == ["r7"]

@@ -1,6 +1,5 @@
 """The connections of a process: opened when first used, replaced when they change."""
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ from core.errors import ConfigError, NotFound
 from core.supervise import Tasks
 from server.sources import SourcePool
 from tests.gateway.ledger import Ledger
+from tests.gateway.rig import until
 
 
 @pytest.fixture
@@ -54,8 +54,7 @@ async def test_a_reload_keeps_what_is_the_same_and_closes_what_is_not(failures: 
     assert pool.get("c") is not c
     with pytest.raises(NotFound, match="no source b"):
         pool.get("b")
-    await asyncio.sleep(0.05)  # they close behind their calls
-    assert (_ledger(b).rows, _ledger(c).rows) == ({}, {}), "closed"
+    await until(lambda: (_ledger(b).rows, _ledger(c).rows) == ({}, {}))  # they close behind their calls
     await pool.close()
     await tasks.close()
 

@@ -5,7 +5,6 @@ import os
 import ssl
 import subprocess
 import sys
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ import httpx
 
 from config.address import Address
 from tests.servers.ports import free_port
-from tests.system.node import ROOT, Node, eventually, settings_for
+from tests.system.node import ROOT, Node, settings_for, settle
 from tests.system.upstream import Upstream
 
 PLAN = {"per_s": 100_000, "burst": 100_000}
@@ -67,13 +66,7 @@ class Gateway:
 
     def settle(self) -> None:
         """Until every worker has acknowledged the registry as it is."""
-        with self.node.operator() as operator:
-
-            def taken() -> bool:
-                nodes = [each for each in operator.get("/nodes").json()["items"] if each["report"]["role"] == "gateway"]
-                return len(nodes) == self.node.settings.workers and all(each["is_live"] and each["is_current"] for each in nodes)
-
-            eventually("every worker has the new configuration", taken, within_s=15)
+        settle(self.node, "gateway")
 
     def app(self, *routes: str, **sections: Any) -> Login:
         """An app that may call these routes. `sections` are applied with it; `app` in them says more of the app itself."""
@@ -109,7 +102,7 @@ class Gateway:
         while len(workers) < self.node.settings.workers:
             assert len(found) < 200, "the kernel shares connections out"
             found.append(self.get(path, headers=headers))
-            workers.add(found[-1].headers["X-Request-Id"][:12])  # its first half is the worker's
+            workers.add(worker_of(found[-1]))
         return found
 
     def workers(self) -> list[int]:
@@ -125,6 +118,11 @@ class Gateway:
         return done.stdout
 
 
+def worker_of(answer: httpx.Response) -> str:
+    """Which worker gave it."""
+    return str(answer.headers["X-Request-Id"][:12])  # the first half of it is the worker's
+
+
 @dataclass
 class Tally:
     """What became of every request of a load: statuses, and failures by their kind and phase."""
@@ -132,7 +130,6 @@ class Tally:
     answers: Counter[int] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     refused: int = 0  # connections that were never made
-    longest_s: float = 0.0
 
     @property
     def total(self) -> int:
@@ -170,7 +167,7 @@ class Load:
 
     async def stop(self) -> Tally:
         self.is_over = True
-        await asyncio.wait_for(asyncio.gather(*self._tasks), 30)
+        await asyncio.wait_for(asyncio.gather(*self._tasks), 60)
         return self.tally
 
     async def _client(self) -> None:
@@ -189,7 +186,6 @@ class Load:
     async def _calls(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for number in range(self._per_connection):
             is_last = self.is_over or number + 1 == self._per_connection
-            started = time.monotonic()
             try:
                 writer.write(self._head + (b"Connection: close\r\n\r\n" if is_last else b"\r\n"))
                 status, closes = await asyncio.wait_for(_answer(reader), 20)
@@ -198,7 +194,6 @@ class Load:
                 self.tally.failures[f"{type(error).__name__} {phase}"] += 1
                 return
             self.tally.answers[status] += 1
-            self.tally.longest_s = max(self.tally.longest_s, time.monotonic() - started)
             if is_last or closes:
                 return
 

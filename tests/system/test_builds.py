@@ -8,12 +8,12 @@ import pytest
 from tools.compile import build
 from tools.source_tree import ROOT
 
-_SUITES = ("tests/gateway/test_listener.py", "tests/gateway/test_http1_passage.py", "tests/gateway/test_http1_tunnel.py")
+_SUITES = tuple(f"tests/gateway/test_{name}.py" for name in ("listener", "http1_passage", "http1_outbound", "http1_tunnel"))
 
 
 @pytest.mark.slow
 @pytest.mark.servers
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", ["pure Python", "compiled"])
 def test_the_engine_does_the_same_in_either_build(name: str) -> None:
     build()

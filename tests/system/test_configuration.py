@@ -30,7 +30,6 @@ def test_a_rollback_changes_what_is_served(gateway: Gateway) -> None:
 
 @pytest.mark.servers
 @pytest.mark.req("0.02")
-@pytest.mark.timeout(180)
 def test_routes_are_served_from_the_disk_while_the_database_is_down(
     gateway: Gateway, make_node: NodeMaker, mariadb_server: MariaDBServer
 ) -> None:
@@ -60,7 +59,7 @@ def test_routes_are_served_from_the_disk_while_the_database_is_down(
         assert away.get("/shop/a", headers={"Authorization": f"Bearer {token}"}).status_code == 200
         assert away.get("/shop/a").status_code == 401
         mariadb_server.start()
-        eventually("the database is noticed", lambda: "the registry is back" in away.node.output(), within_s=20)
+        eventually("the database is noticed", lambda: "the registry is back" in away.node.output())
         assert away.get("/shop/a", login).status_code == 200
         assert away.node.stop() == 0
     finally:

@@ -28,7 +28,7 @@ def test_a_killed_gateway_worker_comes_back(own_node: Node) -> None:
     worker = own_node.process("server.gateway_process")
     with own_node.app() as app:
         os.kill(worker, signal.SIGKILL)
-        eventually("requests work again", lambda: app.get("/v1/customers/K0000001").status_code == 200, within_s=20)
+        eventually("requests work again", lambda: app.get("/v1/customers/K0000001").status_code == 200)
     assert own_node.process("server.gateway_process") != worker
     assert "gateway ended (status -9); started again" in own_node.output()
 
@@ -45,7 +45,7 @@ def test_a_killed_back_office_comes_back_while_the_gateway_serves_on(own_node: N
     with own_node.app() as app:
         os.kill(office, signal.SIGKILL)
         assert app.get("/v1/customers/K0000001").status_code == 200
-    eventually("the console answers again", lambda: _answers(own_node), within_s=20)
+    eventually("the console answers again", lambda: _answers(own_node))
     with own_node.operator() as operator:
         assert run_once(operator, "buildings")["state"] == "succeeded"
 
@@ -59,8 +59,9 @@ def test_killed_deliveries_come_back_and_bring_everything(own_node: Node) -> Non
             "sales",
             "UPDATE Customer SET Status = '归来', UpdatedAt = '2031-01-01 00:00:00.000' WHERE CustomerID = 'K0000007'",
         )
-        assert run_once(operator, "customers")["rows"] >= 1
-        eventually("the change is mirrored", lambda: app.get("/v1/customers/K0000007").json()["status"] == "归来", within_s=20)
+        # By this run or by one that its schedule began just before.
+        assert run_once(operator, "customers")["state"] == "succeeded"
+        eventually("the change is mirrored", lambda: app.get("/v1/customers/K0000007").json()["status"] == "归来")
         eventually("the bus is empty", lambda: not operator.get("/bus").json()["depth"]["mirror"])
     assert own_node.process("server.delivery_process") != deliveries
 
@@ -117,9 +118,9 @@ def test_both_signals_drain_end_with_0_and_leave_nothing(own_node: Node) -> None
 
     reader = threading.Thread(target=read)
     reader.start()
-    assert reading.wait(10)
+    assert reading.wait(60)
     assert own_node.stop(signal.SIGINT) == 0
-    reader.join(5)
+    reader.join(60)
     assert lost == ["ended properly"], "a stream ends with a last chunk, not with a broken connection"
     assert own_node.processes() == {}
     own_node.start()
@@ -158,7 +159,7 @@ def test_ctrl_c_during_the_start_ends_it_too(make_node: NodeMaker) -> None:
     node.begin()
     eventually("its first child", lambda: len(node.processes()) > 1)
     assert node.stop(signal.SIGINT) == 0
-    eventually("nothing is left", lambda: not node.processes(), within_s=10)
+    eventually("nothing is left", lambda: not node.processes())
 
 
 @pytest.mark.parametrize("name", ["platform.db", "mirror.db", "bus.db"])

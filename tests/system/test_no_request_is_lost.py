@@ -3,7 +3,8 @@
 import asyncio
 import os
 import signal
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ ROUTES: dict[str, Any] = {
     "turning": {"match": {"path": "/turning"}, "upstream": "one"},
 }
 CLIENTS, LATE = 8, 40
+CHANGES, REQUESTS = 20, 1000
 
 
 @pytest.fixture
@@ -29,17 +31,14 @@ async def test_a_reload_loses_no_request(gateway: Gateway, busy: dict[str, str])
     """The route that is called changes too, its upstream, and the app's scopes."""
     changes = 0
     async with Load(gateway, "/busy/x", busy, clients=CLIENTS) as load:
-        until = time.monotonic() + 5
-        while time.monotonic() < until:
+        while changes < CHANGES or load.tally.total < REQUESTS:
             changes += 1
             await asyncio.to_thread(_change, gateway, changes)
             await asyncio.sleep(0.1)
         tally = await load.stop()
-    assert changes >= 5
     assert set(tally.answers) == {200}, tally
     assert not tally.failures, tally
     assert not tally.refused, tally
-    assert tally.answers[200] > 500, "it was a load"
     gateway.settle()
 
 
@@ -52,29 +51,40 @@ def _change(gateway: Gateway, number: int) -> None:
         assert done.status_code == 200, done.text
 
 
+@contextmanager
+def _nobody_is_started_anew(gateway: Gateway) -> Iterator[None]:
+    """The supervisor stands still meanwhile."""
+    os.kill(gateway.node.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(gateway.node.pid, signal.SIGCONT)
+
+
 @pytest.mark.req("0.33")
 async def test_a_killed_worker_loses_only_what_it_was_doing(gateway: Gateway, busy: dict[str, str]) -> None:
     """One request of each of its clients at most. Who connects while it is dead waits for the next one."""
     victim = gateway.workers()[0]
     async with Load(gateway, "/busy/x", busy, clients=CLIENTS, per_connection=5) as load:
-        await asyncio.sleep(1)
-        os.kill(victim, signal.SIGKILL)
-        await asyncio.sleep(0.1)
-        assert victim not in gateway.workers()
-        assert len(gateway.workers()) == 1, "nobody has taken its place yet"
-        late = [Load(gateway, "/busy/late", busy, clients=1, per_connection=1) for _ in range(LATE)]
-        connected = await asyncio.gather(*(each.once() for each in late))
-        before = dict(load.tally.answers)
-        await until(lambda: victim not in gateway.workers() and len(gateway.workers()) == 2)
-        await asyncio.sleep(1)
+        await until(lambda: load.tally.total > 100, within_s=60)
+        with _nobody_is_started_anew(gateway):
+            os.kill(victim, signal.SIGKILL)
+            await until(lambda: victim not in gateway.workers(), within_s=60)
+            late = [Load(gateway, "/busy/late", busy, clients=1, per_connection=1) for _ in range(LATE)]
+            calls = [asyncio.ensure_future(each.once()) for each in late]
+            await until(lambda: any(each.done() for each in calls), within_s=60)
+            await asyncio.sleep(0.5)
+            waiting = [each for each in calls if not each.done()]
+            assert waiting, "who has come to the dead one's door"
+        connected = await asyncio.gather(*calls)
+        before = load.tally.total
+        await until(lambda: len(gateway.workers()) == 2 and load.tally.total > before + 100, within_s=60)
         tally = await load.stop()
     assert connected == [200] * LATE, "all that came while it was dead were answered"
     assert set(tally.answers) == {200}, tally
-    assert tally.answers[200] > before[200]
     assert tally.total - tally.answers[200] <= CLIENTS, tally
     assert not tally.refused, tally
     assert not any("Timeout" in failure for failure in tally.failures), tally
-    assert max(each.tally.longest_s for each in late) > 0.3, "some have waited for the new worker"
     gateway.settle()
 
 
@@ -85,7 +95,7 @@ async def test_a_node_that_ends_answers_what_it_has_accepted(tmp_path: Path) -> 
         busy = (await asyncio.to_thread(lambda: made.app("busy", routes=ROUTES))).api_key
         slow = [Load(made, "/busy/slow?s=1.5", busy, clients=4, per_connection=1) for _ in range(3)]
         async with Load(made, "/busy/x", busy, clients=CLIENTS) as load, slow[0], slow[1], slow[2]:
-            await asyncio.sleep(1)
+            await until(lambda: made.upstream.by_path.get("/busy/slow", 0) >= 12 and load.tally.total > 100, within_s=60)
             assert await asyncio.to_thread(made.node.stop) == 0
             tallies = [load.tally, *(each.tally for each in slow)]
             for each in (load, *slow):

@@ -37,7 +37,7 @@ def _used(items: list[dict[str, Any]]) -> tuple[int, int, int]:
 @pytest.mark.req("0.32")
 def test_an_app_reads_its_own_usage_and_an_operator_everybodys(gateway: Gateway, seen: Login) -> None:
     wanted = (REQUESTS, 0, REQUESTS * 10)
-    eventually("both workers have told", lambda: _used(gateway.get("/usage", seen).json()["items"]) == wanted, within_s=12)
+    eventually("both workers have told", lambda: _used(gateway.get("/usage", seen).json()["items"]) == wanted)
     other = gateway.app("seen")
     assert gateway.get("/usage", other).json()["items"] == [], "nobody else's"
     with gateway.node.operator() as operator:
@@ -72,14 +72,13 @@ def test_counters_by_route_and_app_outlive_a_killed_worker(gateway: Gateway, see
 
     def told(text: str) -> bool:
         # The twelve and the refused one may be of different workers, which write a second apart.
-        return _counted(text, by_route) >= REQUESTS and _counted(text, refused) >= 1
+        has_counted = _counted(text, by_route) >= REQUESTS and _counted(text, refused) >= 1
+        return has_counted and _counted(text, "zhiyun_gateway_workers") == 2
 
-    eventually("both workers have written", lambda: all(map(told, _scraped(gateway))), within_s=6)
-    for text in _scraped(gateway):
+    for text in eventually("both workers have written", lambda: found if all(map(told, found := _scraped(gateway))) else ()):
         assert _counted(text, by_app) >= REQUESTS
         assert _counted(text, timed) >= REQUESTS
         assert _counted(text, 'zhiyun_gateway_request_seconds_bucket{route="seen",le="+Inf"}') == _counted(text, timed)
-        assert _counted(text, "zhiyun_gateway_workers") == 2
         assert seen.secret not in text
     before = {sample: _counted(_scraped(gateway)[0], sample) for sample in (by_route, by_app, timed)}
     victim = gateway.workers()[0]
@@ -87,7 +86,7 @@ def test_counters_by_route_and_app_outlive_a_killed_worker(gateway: Gateway, see
     gateway.settle()
     assert {sample: _counted(_scraped(gateway)[0], sample) for sample in before} == before, "no counter went back"
     assert gateway.get("/seen/again", seen).status_code == 200
-    eventually("it goes on from there", lambda: _counted(_scraped(gateway)[0], by_route) == before[by_route] + 1, within_s=6)
+    eventually("it goes on from there", lambda: _counted(_scraped(gateway)[0], by_route) == before[by_route] + 1)
 
 
 @pytest.mark.req("0.40")
@@ -96,12 +95,13 @@ def test_each_request_is_a_line_and_no_secret_is_in_any(gateway: Gateway, seen: 
     assert len(files) == 2, "one for each worker"
 
     def lines() -> list[dict[str, Any]]:
-        found = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        # What follows the last end of a line is still being written.
+        found = [json.loads(line) for file in files for line in file.read_text().split("\n")[:-1]]
         return [
             line for line in found if line["path"].startswith("/seen/") and line["app"] == seen.name and line["method"] == "POST"
         ]
 
-    eventually("all are written", lambda: len(lines()) == REQUESTS, within_s=3)
+    eventually("all are written", lambda: len(lines()) == REQUESTS)
     for line in lines():
         assert (line["client"], line["route"], line["status"], line["in"], line["error"]) == ("127.0.0.1", "seen", 200, 10, "")
         assert "?" not in line["path"], "a query may be personal or secret"
@@ -111,7 +111,7 @@ def test_each_request_is_a_line_and_no_secret_is_in_any(gateway: Gateway, seen: 
         assert re.fullmatch("[0-9a-f]{32}", line["trace"])
     token = gateway.token(seen)
     gateway.get("/seen/by-token", headers={"Authorization": f"Bearer {token}"})
-    eventually("it too", lambda: any("/seen/by-token" in file.read_text() for file in files), within_s=3)
+    eventually("it too", lambda: any("/seen/by-token" in file.read_text() for file in files))
     written = [path for path in gateway.node.folder.rglob("*") if path.is_file() and path.suffix in (".log", ".msgpack", ".1")]
     for path in (*written, gateway.node.log):
         text = path.read_bytes()

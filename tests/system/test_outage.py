@@ -1,7 +1,5 @@
 """A gateway whose database is down starts from its last snapshot and serves what needs none (DESIGN §2)."""
 
-import time
-
 import httpx
 import pymysql
 import pytest
@@ -11,7 +9,7 @@ from tests.servers.mariadb import MariaDBServer
 from tests.system.conftest import NodeMaker
 from tests.system.node import Node, changed, credential_of, eventually
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.servers
 
 
 def test_a_gateway_starts_and_serves_while_mariadb_is_down(make_node: NodeMaker, mariadb_server: MariaDBServer) -> None:
@@ -44,11 +42,9 @@ def test_a_gateway_starts_and_serves_while_mariadb_is_down(make_node: NodeMaker,
 def _serves_what_it_can(gateway: Node, login: tuple[str, str]) -> None:
     """Tokens and decisions need no database; data from the mirror does, and says so."""
     with gateway.app(login) as app:
-        started = time.monotonic()
         answer = app.get("/v1/customers/K0000001")
         assert (answer.status_code, answer.headers["Content-Type"]) == (503, "application/problem+json")
         assert answer.json()["code"] in ("unavailable", "not_connected")
-        assert time.monotonic() - started < 15
         assert app.get("/v1/nothing").status_code == 404
     assert httpx.get(f"http://{gateway.settings.http}/v1/customers/K0000001", timeout=20).status_code == 401
 

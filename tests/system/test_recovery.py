@@ -3,14 +3,13 @@
 import os
 import signal
 import sqlite3
-import time
 from contextlib import closing
 
 import pytest
 
 from tests.servers.ports import free_port
 from tests.system.conftest import NodeMaker
-from tests.system.node import Node, at_source, eventually, run_once, runs
+from tests.system.node import Node, at_source, eventually, run_once, runs, settle
 
 ROWS = 40_000
 
@@ -47,7 +46,7 @@ def test_a_full_load_cut_off_twice_by_kill_9_ends_complete(make_node: NodeMaker)
     for share in (0.1, 0.4):
         _cut_off(node, after_rows=int(share * made))
         assert _mirrored(node) < made, "cut off in the middle"
-    eventually("the rest is loaded", lambda: _mirrored(node) >= made, within_s=60)
+    eventually("the rest is loaded", lambda: _mirrored(node) >= made)
     node.wait_for("is ready")
 
     def equals() -> bool:
@@ -56,14 +55,14 @@ def test_a_full_load_cut_off_twice_by_kill_9_ends_complete(make_node: NodeMaker)
 
     with node.operator() as operator:
         run_once(operator, "follow-ups")
-        eventually("mirror = source", equals, within_s=30)
+        eventually("mirror = source", equals)
         states = [run["state"] for run in runs(operator, "follow-ups")]
         assert states.count("failed") >= 2
         assert operator.get("/bus").json()["dead_letters"] == 0
 
 
 def _cut_off(node: Node, *, after_rows: int) -> None:
-    eventually("the load is under way", lambda: _mirrored(node) > after_rows, within_s=60)
+    eventually("the load is under way", lambda: _mirrored(node) > after_rows)
     os.kill(node.process("server.back_office"), signal.SIGKILL)
 
 
@@ -77,7 +76,7 @@ def test_a_source_that_refuses_or_is_gone_fails_its_own_job_only(own_node: Node)
         assert operator.patch("/sources/property", json={"settings": {"password": "wrong-hunter2"}}).status_code == 200
         url = f"http://127.0.0.1:{free_port()}"
         assert operator.patch("/sources/marketing", json={"settings": {"url": url}}).status_code == 200
-        time.sleep(0.6)  # the change reaches every process within a second
+        settle(own_node, "back-office")
         refused, gone = run_once(operator, "rooms"), run_once(operator, "behaviours")
         assert (refused["state"], gone["state"]) == ("failed", "failed")
         assert "hunter2" not in refused["reason"]

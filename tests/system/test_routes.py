@@ -14,7 +14,7 @@ from tests.gateway.ca_client import ca_request
 from tests.gateway.oauth_desk import DeviceKey
 from tests.gateway.signing import hmac_with, signed_request
 from tests.system.gateway import Gateway, Login
-from tests.system.node import eventually
+from tests.system.node import SOON_S, eventually
 
 PATH = "/shop/orders"
 DEVICE = DeviceKey()
@@ -173,21 +173,18 @@ def test_sessions_are_listed_and_end_on_both_workers(gateway: Gateway, what: str
         def listed() -> list[dict[str, str]]:
             return list(operator.get("/app-sessions", params={"app": login.name}).json()["items"])
 
-        sessions = eventually("both are listed", lambda: found if len(found := listed()) == 2 else None, within_s=3)
-        assert sessions is not None
+        sessions = eventually("both are listed", lambda: found if len(found := listed()) == 2 else [])
         assert (sessions[0]["address"], sessions[0]["app"]) == ("127.0.0.1", login.name)
         for token in (kept, ended):
             assert gateway.get(PATH, headers={"Authorization": f"Bearer {token}"}).status_code == 200
         path = f"/app-sessions/{sessions[0]['id']}" if what == "one" else f"/app-sessions?app={login.name}"
         assert operator.delete(path).status_code == 200
-    revoked = time.monotonic()
     right = {"Authorization": f"Bearer {ended}"}
     eventually(
         "both workers refuse",
         lambda: all(each.json().get("code") == "token_revoked" for each in gateway.on_each_worker(PATH, right)),
-        within_s=2,
+        within_s=SOON_S,
     )
-    assert time.monotonic() - revoked < 2
     after = gateway.get(PATH, headers={"Authorization": f"Bearer {kept}"})
     assert after.status_code == (200 if what == "one" else 401)
     assert gateway.get(PATH, headers={"Authorization": f"Bearer {gateway.token(login)}"}).status_code == 200, "a new one works"

@@ -151,8 +151,10 @@ async def test_each_gets_its_answer_and_nothing_ambiguous_goes_on() -> None:
     wrong = {}
     async with _before(recorder) as rig:
         for odd in ODD_REQUESTS:
+            earlier = [request.request_id.encode() for request in rig.ended]
             status = await _status(rig.port, odd.data)
             whole, cut = recorder.taken()
+            cut = [each for each in cut if not any(one in each for one in earlier)]  # the head of an earlier case may come late
             if status != _expected(odd):
                 wrong[odd.name] = (status, _expected(odd), odd.why)
             elif status == 200:

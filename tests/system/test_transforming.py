@@ -22,7 +22,7 @@ from gateway.stages.cors import Cors
 from gateway.stages.fields import Fields
 from gateway.stages.transform import Transform
 from gateway.views import View
-from tests.gateway.rig import Rig, read_request, rigged
+from tests.gateway.rig import Rig, rigged, serve_requests
 
 SHOP = "https://shop.example"
 RECORD = {"id": "K1", "name": "李小明", "mobile": "13812348000", "note": "x" * 3000}
@@ -55,24 +55,21 @@ class Upstream:
         }
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head, body = await read_request(reader)
-                self.seen.append((head, body))
-                path = head.split(b" ")[1].partition(b"?")[0]
-                fields, pieces = self.answers.get(path.rpartition(b"/")[2], self.answers[b"record"])
-                if len(pieces) == 1:
-                    writer.write(b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n%b" % (fields, len(pieces[0]), pieces[0]))
-                else:
-                    writer.write(b"HTTP/1.1 200 OK\r\n" + fields + b"Transfer-Encoding: chunked\r\n\r\n")
-                    for piece in pieces:
-                        writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-                        await writer.drain()
-                    writer.write(b"0\r\n\r\n")
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+        async def answer(head: bytes, body: bytes) -> bool:
+            self.seen.append((head, body))
+            path = head.split(b" ")[1].partition(b"?")[0]
+            fields, pieces = self.answers.get(path.rpartition(b"/")[2], self.answers[b"record"])
+            if len(pieces) == 1:
+                writer.write(b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n%b" % (fields, len(pieces[0]), pieces[0]))
+                return True
+            writer.write(b"HTTP/1.1 200 OK\r\n" + fields + b"Transfer-Encoding: chunked\r\n\r\n")
+            for piece in pieces:
+                writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                await writer.drain()
+            writer.write(b"0\r\n\r\n")
+            return True
+
+        await serve_requests(reader, writer, answer)
 
 
 GRANT = {"fields": ["id", "name", "mobile"], "masks": {"mobile": {"middle": 4}, "name": {"keep_first": 1}}, "max_bytes": 5000}

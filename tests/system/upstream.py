@@ -14,8 +14,8 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class Upstream:
-    """One server. By the last segment of the path: `slow` waits `?s=`, `fail` is 500 while `is_failing`, `cached` may be kept for a
-    minute, `ws` speaks WebSocket, `healthz` is 200; all else is an echo of the request as JSON."""
+    """One server. By the last segment of the path: `slow` waits `?s=`, `fail` is 500 while `is_failing`, `cached` may be kept
+    for `?s=`, `ws` speaks WebSocket, `healthz` is 200; all else is an echo of the request as JSON."""
 
     def __init__(self, name: str = "one") -> None:
         self.name = name
@@ -53,9 +53,10 @@ class Upstream:
         ready.set()
         await self._ended.wait()
         server.close()
-        for writer in list(self._writers):
-            writer.transport.abort()
-        await asyncio.sleep(0.05)
+        for _ in range(10):  # who was let in just now gets his task, and his writer, in one of the loop's next turns
+            for writer in list(self._writers):
+                writer.transport.abort()
+            await asyncio.sleep(0.005)
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
 
@@ -83,7 +84,7 @@ class Upstream:
             await asyncio.sleep(float(parse_qs(url.query)["s"][0]))
         status, extra = (500, "") if kind == "fail" and self.is_failing else (200, "")
         if kind == "cached":
-            extra = "Cache-Control: public, max-age=3\r\n"
+            extra = f"Cache-Control: public, max-age={parse_qs(url.query)['s'][0]}\r\n"
         lines = [line.partition(": ") for line in head.decode("latin-1").split("\r\n")[1:] if line]
         told: dict[str, object] = {"server": self.name, "method": method, "target": target, "body": body.decode(errors="replace")}
         told |= {"headers": {name.lower(): value for name, _, value in lines}, "count": self.by_path[url.path]}

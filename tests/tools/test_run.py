@@ -25,7 +25,7 @@ asyncio.run(main())
 """
 
 
-def _read_until(terminal: int, text: bytes, within_s: float = 20.0) -> bytes:
+def _read_until(terminal: int, text: bytes, within_s: float = 60.0) -> bytes:
     output = b""
     give_up_at = time.monotonic() + within_s
     while text not in output:
