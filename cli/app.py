@@ -8,6 +8,7 @@ from cli import (
     demo,
     doctor,
     documents,
+    health,
     jobs,
     login,
     quarantine,
@@ -24,6 +25,7 @@ up.add(app)
 demo.add(app)
 documents.add(app)
 doctor.add(app)
+health.add(app)
 login.add(app)
 audit.add(app)
 usage.add(app)
