@@ -24,7 +24,7 @@ def may_hold_secrets(kind: type) -> bool:
 def change_secrets(kind: Any, value: Any, change: Change, *, path: Path = (), context: str = "") -> Any:
     """The value with each secret changed; what holds none is the same object. `context` grows by the names of fields alone, neither
     by keys nor by positions, so that it survives renaming and reordering."""
-    return _walk(_type_info(kind), value, path, context, change) if may_hold_secrets(kind) else value
+    return _walk(_alternatives(_type_info(kind)), value, path, context, change) if may_hold_secrets(kind) else value
 
 
 def _holds(kind: inspect.Type, above: tuple[type, ...]) -> bool:
@@ -42,16 +42,20 @@ def _holds(kind: inspect.Type, above: tuple[type, ...]) -> bool:
     return False
 
 
+def _alternatives(kind: inspect.Type) -> tuple[inspect.Type, ...]:
+    return tuple(map(bare, members(kind)))
+
+
 @cache
-def _fields(kind: type) -> dict[str, inspect.Type]:
-    """The fields of a Struct that may hold secrets, by their written names."""
+def _fields(kind: type) -> dict[str, tuple[inspect.Type, ...]]:
+    """The fields of a Struct that may hold secrets, by their written names, with the alternatives of each."""
     info = _type_info(kind)
     assert isinstance(info, inspect.StructType)
-    return {field.encode_name: field.type for field in info.fields if _holds(field.type, ())}
+    return {field.encode_name: _alternatives(field.type) for field in info.fields if _holds(field.type, ())}
 
 
-def _walk(kind: inspect.Type, value: Any, path: Path, context: str, change: Change) -> Any:
-    match _fitting(kind, value):
+def _walk(kinds: tuple[inspect.Type, ...], value: Any, path: Path, context: str, change: Change) -> Any:
+    match _fitting(kinds, value):
         case inspect.CustomType() as found if is_secret(found):
             return change(value, path, context)
         case inspect.StructType(cls=cls):
@@ -63,15 +67,15 @@ def _walk(kind: inspect.Type, value: Any, path: Path, context: str, change: Chan
                         changed[name] = item
             return {**value, **changed} if changed else value
         case inspect.DictType(value_type=each):
-            return {name: _walk(each, item, (*path, name), context, change) for name, item in value.items()}
+            return {name: _walk(_alternatives(each), item, (*path, name), context, change) for name, item in value.items()}
         case inspect.ListType(item_type=each) | inspect.VarTupleType(item_type=each):
-            return [_walk(each, item, (*path, str(n)), context, change) for n, item in enumerate(value)]
+            return [_walk(_alternatives(each), item, (*path, str(n)), context, change) for n, item in enumerate(value)]
     return value
 
 
-def _fitting(kind: inspect.Type, value: Any) -> inspect.Type | None:
+def _fitting(kinds: tuple[inspect.Type, ...], value: Any) -> inspect.Type | None:
     """The type, of a union the alternative, that this value is of."""
-    for inner in map(bare, members(kind)):
+    for inner in kinds:
         if not has_shape(inner, value):
             continue
         if isinstance(inner, inspect.StructType) and inner.tag_field and value.get(inner.tag_field) != inner.tag:
