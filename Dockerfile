@@ -49,8 +49,8 @@ USER 10001:10001
 VOLUME /var/lib/zhiyun
 EXPOSE 8080 8081
 STOPSIGNAL SIGTERM
-# A node with the gateway role. One that runs the back office alone is asked at 8081 (deploy/compose.yaml).
-HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
-    CMD ["/opt/zhiyun/.venv/bin/python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/healthz', timeout=2)"]
+# Asks the ports of the node's roles as its settings say, by TLS where the listener has it. With a settings file elsewhere than in the
+# working folder, add --config to the check as to the command (deploy/compose.yaml).
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["/opt/zhiyun/zhiyun", "health"]
 ENTRYPOINT ["/opt/zhiyun/zhiyun"]
 CMD ["up"]

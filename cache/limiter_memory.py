@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from cache.gcra import ROUNDING, rate_bound
 from cache.periods import Periods
-from core.cache import Answer, Bound, Charge, Held, Limiter, Rate, Verdict
+from core.cache import NO_PLACE, Answer, Bound, Charge, Held, Left, Limiter, Rate, Verdict
 
 _LOOKED_AT = 4  # old keys for each new one, so that a full table shrinks to its live keys
 
@@ -70,6 +70,9 @@ class MemoryLimiter:
         answer = self.decide(((key, rate_bound(rate)),))
         remaining, reset_s = answer.left[0]
         return Verdict(answer.refused < 0, remaining, reset_s, answer.retry_after_s)
+
+    async def look(self, charges: Sequence[Charge]) -> Left:
+        return self._several((*charges, NO_PLACE)).left[:-1]
 
     def _several(self, charges: Sequence[Charge]) -> Answer:
         """All are looked at before any is charged. `left` is told as it is after the charge, or without it where one refuses."""

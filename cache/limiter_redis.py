@@ -13,7 +13,7 @@ from typing import Any, Literal
 from cache.limit_scripts import DECIDE, digest
 from cache.limiter_memory import MemoryLimiter
 from cache.resp import RedisLink, bulk, packed
-from core.cache import Answer, Bound, Charge, Held, Limiter, Pending
+from core.cache import NO_PLACE, Answer, Bound, Charge, Held, Left, Limiter, Pending
 from core.errors import Unavailable
 
 WhenDown = Literal["local", "refuse"]
@@ -88,6 +88,15 @@ class RedisLimiter:
                 arguments += bulk(lease.encode())
         return self._gather(charges, keys, arguments, lease)
 
+    async def look(self, charges: Sequence[Charge]) -> Left:
+        asked = self.decide((*charges, NO_PLACE))
+        if isinstance(asked, Answer):
+            return asked.left[:-1]
+        found: list[Answer] = []
+        asked.then = found.append
+        await asked.future
+        return found[0].left[:-1]
+
     def _encode(self, key: str, bound: Bound) -> tuple[Bound, bytes, bytes]:
         """As RESP, remembered; without the lease, which is new each time."""
         arguments = bulk(_KINDS[bound.kind]) + bulk(b"%d" % bound.count)
@@ -124,7 +133,7 @@ class RedisLimiter:
         at = 0
         for asked in batch:
             refused, wait, at = reply[at], reply[at + 1], at + 2
-            left: tuple[tuple[int, float], ...]
+            left: Left
             if len(asked.charges) == 1:
                 left = ((reply[at], reply[at + 1] / 1e6),)
                 at += 2

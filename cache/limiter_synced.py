@@ -18,7 +18,7 @@ from cache.limiter_redis import PREFIX, WhenDown
 from cache.periods import Periods
 from cache.resp import RedisLink, bulk, packed
 from cache.shares import Share
-from core.cache import Answer, Bound, Charge, Held, Limiter
+from core.cache import Answer, Bound, Charge, Held, Left, Limiter
 from core.errors import Unavailable
 
 _PER_CALL = 256  # keys; Redis answers nobody else meanwhile
@@ -56,6 +56,7 @@ class SyncedLimiter:
         self._touched: set[str] = set()  # since the last exchange
         self._holding: set[str] = set()  # keys of places that this node holds
         self._under_way = 0  # messages without an answer
+        self._looking: list[asyncio.Future[None]] = []  # wait until none is
         self._periods = Periods()
         self._timer: asyncio.TimerHandle | None = None
         self._told_at = 0.0
@@ -74,13 +75,7 @@ class SyncedLimiter:
     def decide(self, charges: Sequence[Charge]) -> Answer:
         if self._timer is None:
             self._exchange()
-        nodes = self.nodes
-        if not self._link.is_up:
-            if self._when_down == "refuse":
-                raise Unavailable(
-                    f"limits can't be counted now: {self._link.where}: {self._link.cause}", code="limiter_unavailable"
-                )
-            nodes = 1
+        nodes = self.nodes if self._link.is_up else self._alone()
         now = time.monotonic()
         if len(charges) == 1:
             key, bound = charges[0]
@@ -91,6 +86,29 @@ class SyncedLimiter:
                     self._touched.add(key)
                     return Answer(-1, 0.0, ((int((bound.tolerance_s - ahead) / bound.interval_s + ROUNDING), ahead),))
         return self._decide(charges, now, nodes)
+
+    def _alone(self) -> int:
+        """How many nodes share while Redis is down."""
+        if self._when_down == "refuse":
+            raise Unavailable(f"limits can't be counted now: {self._link.where}: {self._link.cause}", code="limiter_unavailable")
+        return 1
+
+    async def look(self, charges: Sequence[Charge]) -> Left:
+        """As of an exchange that begins now: this node may know nothing of these keys yet."""
+        self._periods.at(time.time())
+        shares = [self._share(key, bound, time.monotonic()) for key, bound in charges]
+        for _ in range(2):  # what is under way may have left before these keys were touched
+            if not self._under_way:
+                self._exchange()
+            if self._under_way:
+                heard = asyncio.get_running_loop().create_future()
+                self._looking.append(heard)
+                await heard
+        if not self._link.is_up:
+            self._alone()
+        now, wall = time.monotonic(), time.time()
+        self._periods.at(wall)
+        return tuple([(share.places(now, self._period(share.bound), 1)[0], self._reset_s(share, now, wall)) for share in shares])
 
     def _decide(self, charges: Sequence[Charge], now: float, nodes: int) -> Answer:
         """All are looked at before any is charged."""
@@ -190,6 +208,8 @@ class SyncedLimiter:
 
     def _learn(self, shares: list[Share], reply: Any) -> None:
         self._under_way -= 1
+        if not self._under_way:
+            asyncio.get_running_loop().call_soon(self._heard)
         if not isinstance(reply, list):
             for share in shares:
                 share.lost()
@@ -200,6 +220,12 @@ class SyncedLimiter:
         now = time.monotonic()
         for share, total in zip(shares, reply[1:], strict=True):
             share.answered(total, now)
+
+    def _heard(self) -> None:
+        looking, self._looking = self._looking, []
+        for heard in looking:
+            if not heard.done():
+                heard.set_result(None)
 
     async def close(self) -> None:
         """The last counts are sent, but not waited for."""

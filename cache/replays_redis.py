@@ -9,6 +9,7 @@ from collections.abc import Awaitable
 from functools import partial
 from typing import Any
 
+from cache.replays_file import FileReplays
 from cache.replays_memory import MemoryReplays, check_ttl
 from cache.resp import RedisLink, packed
 from core.cache import Replays
@@ -21,7 +22,9 @@ class RedisReplays:
     """See core.cache.Replays. While Redis can't be asked: Unavailable, or the answer of `fallback`, which knows only what this node
     has seen meanwhile."""
 
-    def __init__(self, url: str, *, prefix: bytes = PREFIX, fallback: MemoryReplays | None = None, timeout_s: float = 0.5) -> None:
+    def __init__(
+        self, url: str, *, prefix: bytes = PREFIX, fallback: MemoryReplays | FileReplays | None = None, timeout_s: float = 0.5
+    ) -> None:
         self._link = RedisLink(url, timeout_s=timeout_s)
         self._prefix = prefix
         self._fallback = fallback

@@ -8,6 +8,7 @@ from cli import (
     demo,
     doctor,
     documents,
+    health,
     jobs,
     login,
     quarantine,
@@ -24,6 +25,7 @@ up.add(app)
 demo.add(app)
 documents.add(app)
 doctor.add(app)
+health.add(app)
 login.add(app)
 audit.add(app)
 usage.add(app)
@@ -37,6 +39,10 @@ for name, text in (
     ("service", "Data services 数据服务"),
     ("plan", "How much an app may ask 流量套餐"),
     ("device", "Devices of apps, each with a key of its own 设备"),
+    ("upstream", "Groups of equal HTTP servers behind the gateway 上游"),
+    ("route", "Which requests pass through to which upstream 路由"),
+    ("issuer", "Third parties whose tokens are believed 令牌签发方"),
+    ("list", "Black and white lists of the whole platform 黑白名单"),
 ):
     declared = group(text)
     resources.add(declared, name)
@@ -50,6 +56,7 @@ for module, name, text in (
     commands = group(text)
     module.add(commands)
     if module is jobs:
+        resources.add_changes(commands, name)
         rows = group("Bad rows that wait for a decision 隔离数据")
         quarantine.add(rows)
         commands.add_typer(rows, name="quarantine")

@@ -1,4 +1,4 @@
-"""Apps and proxies: create, update, switch off and on, delete. Their keys are in `cli.credentials`."""
+"""Apps and proxies: create with a first key, update by options; the rest is `cli.resources`', their keys `cli.credentials`'."""
 
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -7,7 +7,6 @@ import typer
 
 from cli import resources
 from cli.credentials import say_issued
-from cli.resources import SECTIONS
 from cli.terminal import Name, Terminal, command
 
 Plan = Annotated[str | None, typer.Option("--plan", help="its plan 流量套餐")]
@@ -24,24 +23,6 @@ def add(group: typer.Typer, kind: str) -> None:
     resources.add(group, kind)
     command(group, "create")(_create_app if kind == "app" else _create_proxy)
     command(group, "update")(_update_app if kind == "app" else _update_proxy)
-    section = SECTIONS[kind]
-
-    def disable(terminal: Terminal, name: Name) -> None:
-        """Refuse it from now on; its keys stay. 停用。"""
-        _merge(terminal, section, name, {"enabled": False}, "switched off")
-
-    def enable(terminal: Terminal, name: Name) -> None:
-        """Serve it again. 启用。"""
-        _merge(terminal, section, name, {"enabled": True}, "switched on")
-
-    def delete(terminal: Terminal, name: Name) -> None:
-        """Delete it together with its keys. 删除。"""
-        terminal.client.act("DELETE", section, name)
-        terminal.result({"name": name, "deleted": True}, f"{kind} {name} deleted")
-
-    command(group, "disable")(disable)
-    command(group, "enable")(enable)
-    command(group, "delete")(delete)
 
 
 def _given(**fields: Any) -> dict[str, Any]:

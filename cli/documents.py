@@ -26,23 +26,29 @@ def add(app: typer.Typer) -> None:
     command(app, "schema")(schema)
 
 
-def _adapters() -> Any:
+def installed_adapters() -> Any:
+    """With the plug-ins that ZHIYUN_PLUGINS names."""
     from adapters.loader import load_adapters
 
     return load_adapters([name.strip() for name in os.environ.get("ZHIYUN_PLUGINS", "").split(",") if name.strip()])
 
 
-def _load(path: Path, values: list[str] | None) -> dict[str, Any]:
-    """Read and checked here, so that what is wrong is told with its file and line."""
-    from config.load import load_platform
-
+def variables_of(values: list[str] | None) -> dict[str, str]:
+    """The environment, and over it what `--set` gives. Raises InvalidInput."""
     variables = dict(os.environ)
     for text in values or ():
         name, separator, value = text.partition("=")
         if not separator or not name:
             raise InvalidInput(f"--set {text}: write NAME=VALUE")
         variables[name] = value
-    return load_platform(path, variables, _adapters())
+    return variables
+
+
+def _load(path: Path, values: list[str] | None) -> dict[str, Any]:
+    """Read and checked here, so that what is wrong is told with its file and line."""
+    from config.load import load_platform
+
+    return load_platform(path, variables_of(values), installed_adapters())
 
 
 def _show(terminal: Terminal, found: dict[str, Any], done: str, nothing: str) -> None:
@@ -137,4 +143,4 @@ def schema(terminal: Terminal) -> None:
     """Print the JSON Schema of the platform document, for editors. 输出声明文件的 JSON Schema。"""
     from config.schema import json_schema
 
-    print(dumped(json_schema(_adapters())))
+    print(dumped(json_schema(installed_adapters())))

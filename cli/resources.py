@@ -1,12 +1,19 @@
-"""Declared resources to look at: list and show; of sources also the connection test. They are changed by `apply`."""
+"""Declared resources of every kind: list, show, put, disable, enable, delete; of sources also the connection test.
 
+Whole platforms are `cli.documents`' subject, apps and proxies have more in `cli.apps`.
+"""
+
+import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
+from cli.documents import Values, installed_adapters, variables_of
 from cli.terminal import Name, Terminal, command, dumped
-from core.errors import PlatformError
+from core.errors import ConfigError, PlatformError
 
 SECTIONS: Mapping[str, str] = {
     "app": "apps",
@@ -16,7 +23,19 @@ SECTIONS: Mapping[str, str] = {
     "plan": "plans",
     "device": "devices",
     "job": "jobs",
+    "upstream": "upstreams",
+    "route": "routes",
+    "issuer": "issuers",
+    "list": "lists",
 }
+SWITCHED = frozenset({"app", "proxy", "service", "device", "job", "route", "issuer", "list"})
+"""Kinds that can be disabled. Written here, since the model takes too long to import for a help text."""
+
+_ALL = {"app": " together with its keys", "proxy": " together with its keys"}
+_Body = Annotated[
+    Path, typer.Option("-f", "--file", help="its body in YAML or JSON, as `show` prints it; - is standard input 资源正文")
+]
+_New = Annotated[bool, typer.Option("--new", help="refuse where there is one of that name 仅新建")]
 _Column = Callable[[dict[str, Any]], object]
 _COLUMNS: Mapping[str, Mapping[str, _Column]] = {
     "app": {
@@ -47,12 +66,49 @@ _COLUMNS: Mapping[str, Mapping[str, _Column]] = {
         "ENABLED": lambda b: b.get("enabled", True),
         "TITLE": lambda b: b.get("title", ""),
     },
+    "upstream": {
+        "ENDPOINTS": lambda b: [each["url"] for each in b.get("endpoints", [])] or _discovered(b),
+        "BALANCE": lambda b: b.get("balance", "round_robin"),
+        "TITLE": lambda b: b.get("title", ""),
+    },
+    "route": {
+        "METHODS": lambda b: b["match"].get("methods") or "any",
+        "HOSTS": lambda b: b["match"].get("hosts") or "any",
+        "PATH": lambda b: b["match"]["path"],
+        "UPSTREAM": lambda b: [b["upstream"], *(each["upstream"] for each in b.get("splits", []))],
+        "ENABLED": lambda b: b.get("enabled", True),
+        "TITLE": lambda b: b.get("title", ""),
+    },
+    "issuer": {
+        "ISSUER": lambda b: b["issuer"],
+        "AUDIENCE": lambda b: b["audience"],
+        "KEYS": lambda b: b.get("jwks_url") or f"{len(b.get('keys', []))} declared",
+        "ENABLED": lambda b: b.get("enabled", True),
+    },
+    "list": {
+        "ACTION": lambda b: b.get("action", "deny"),
+        "NAMES": lambda b: [f"{len(b[what])} {what}" for what in ("addresses", "apps", "devices", "users") if b.get(what)],
+        "ENABLED": lambda b: b.get("enabled", True),
+        "TITLE": lambda b: b.get("title", ""),
+    },
     "plan": {"PER SECOND": lambda b: b.get("per_s"), "BURST": lambda b: b.get("burst"), "TITLE": lambda b: b.get("title", "")},
 }
 
 
+def _discovered(body: dict[str, Any]) -> str:
+    found = body.get("discovery", {})
+    return str(found.get("dns") or found.get("url") or "")
+
+
 def add(group: typer.Typer, kind: str) -> None:
-    """`list` and `show`, and `check` of a source."""
+    """All commands of a kind that has no more than these."""
+    _add_reading(group, kind)
+    add_changes(group, kind)
+    if kind == "source":
+        command(group, "check")(check)
+
+
+def _add_reading(group: typer.Typer, kind: str) -> None:
     section = SECTIONS[kind]
     columns = _COLUMNS[kind]
 
@@ -69,8 +125,54 @@ def add(group: typer.Typer, kind: str) -> None:
 
     command(group, "list")(list_all)
     command(group, "show")(show)
-    if kind == "source":
-        command(group, "check")(check)
+
+
+def add_changes(group: typer.Typer, kind: str) -> None:
+    """`put` and `delete`, and `disable` and `enable` where there is such a switch."""
+    section = SECTIONS[kind]
+
+    def put(terminal: Terminal, name: Name, file: _Body, new: _New = False, values: Values = None) -> None:
+        """Make or replace one; a secret that is given as *** stays. 创建或替换。"""
+        body = _read(file, kind, name, values)
+        headers = {"If-None-Match": "*"} if new else {}
+        found = terminal.client.ask("PUT", f"{section}/{quote(name, safe='')}", body, headers=headers)
+        terminal.result(found, f"{kind} {name} is at version {found['version']}")
+
+    def disable(terminal: Terminal, name: Name) -> None:
+        """Switch it off; it stays declared. 停用。"""
+        found = terminal.client.act("PATCH", section, name, body={"enabled": False})
+        terminal.result(found, f"{kind} {name} switched off")
+
+    def enable(terminal: Terminal, name: Name) -> None:
+        """Switch it on again. 启用。"""
+        found = terminal.client.act("PATCH", section, name, body={"enabled": True})
+        terminal.result(found, f"{kind} {name} switched on")
+
+    def delete(terminal: Terminal, name: Name) -> None:
+        terminal.client.act("DELETE", section, name)
+        terminal.result({"name": name, "deleted": True}, f"{kind} {name} deleted")
+
+    delete.__doc__ = f"Delete it{_ALL.get(kind, '')}; refused while others need it. 删除。"
+    command(group, "put")(put)
+    if kind in SWITCHED:
+        command(group, "disable")(disable)
+        command(group, "enable")(enable)
+    command(group, "delete")(delete)
+
+
+def _read(file: Path, kind: str, name: str, values: list[str] | None) -> dict[str, Any]:
+    """Checked here, so that what is wrong is told with its file and line; what it refers to is checked by the registry."""
+    from config.load import load_resource
+    from config.yaml_text import MAX_BYTES
+
+    is_stdin = str(file) == "-"
+    try:
+        with sys.stdin.buffer if is_stdin else file.open("rb") as opened:
+            text = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror or error}") from error
+    shown, folder = ("standard input", Path()) if is_stdin else (str(file), file.parent)
+    return load_resource(text, shown, folder, kind, name, variables_of(values), installed_adapters())
 
 
 def check(terminal: Terminal, name: Name) -> None:

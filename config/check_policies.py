@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from config.check_limits import limit_problems
-from config.policies import Policies
+from config.policies import Policies, Transform
 from config.problem import Path, Problem, suggestion
 
 _PATH_VARIABLE = re.compile(r"(?<!\{)\{path\.([A-Za-z_][A-Za-z0-9_]*)(?:\.\.\.)?\}")
@@ -22,8 +22,23 @@ def policy_problems(policies: Policies, path: Path, *, anonymous: bool, names: f
     if len(set(policies.authenticate)) < len(policies.authenticate):
         yield Problem((*path, "authenticate"), "names a means twice")
     yield from limit_problems(policies.limits, (*path, "limits"), anonymous=anonymous)
-    if policies.transform is not None and names is not None:
-        yield from _unknown_variables(msgspec.to_builtins(policies.transform), names, (*path, "transform"))
+    if policies.transform is not None:
+        yield from _secret_problems(policies.transform, (*path, "transform"))
+        if names is not None:
+            plain = msgspec.to_builtins(policies.transform, enc_hook=lambda secret: "")
+            yield from _unknown_variables(plain, names, (*path, "transform"))
+
+
+def _secret_problems(transform: Transform, path: Path) -> Iterator[Problem]:
+    if transform.answer_headers is not None and transform.answer_headers.secret:
+        yield Problem((*path, "answer_headers", "secret"), "every client would read it; secrets are for request_headers")
+    edit = transform.request_headers
+    if edit is None:
+        return
+    told = [name.lower() for name in (*edit.set, *edit.add, *edit.secret)]
+    for name in edit.secret:
+        if told.count(name.lower()) > 1:
+            yield Problem((*path, "request_headers", "secret", name), "is given twice; name a header once")
 
 
 def _unknown_variables(value: Any, names: frozenset[str], path: Path) -> Iterator[Problem]:

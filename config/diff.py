@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from config.model import KINDS, Platform
+from config.secret_places import change_secrets
 from config.types import convert, plain
 from config.validation import map_secrets
 from core.adapter import Adapter
@@ -106,9 +107,10 @@ def _at(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def _masked(kind: str, body: dict[str, Any], adapters: Mapping[str, Adapter]) -> dict[str, Any]:
-    """The body fit to be shown: a source's secrets replaced by the mask."""
+    """The body fit to be shown: its secrets replaced by the mask."""
     if kind != "source":
-        return body
+        shown: dict[str, Any] = change_secrets(KINDS[kind][1], body, lambda text, path, context: MASK)
+        return shown
     adapter = adapters.get(body["adapter"])
     if adapter is None:
         return {**body, "settings": _all_texts(body["settings"])}

@@ -35,6 +35,25 @@ def load_platform(path: FilePath, variables: Mapping[str, str], adapters: Adapte
     return result
 
 
+def load_resource(
+    text: bytes, file: str, folder: FilePath, kind: str, name: str, variables: Mapping[str, str], adapters: Adapters
+) -> dict[str, Any]:
+    """One resource of a kind of `config.model.KINDS`, from YAML or JSON in `file`, to be sent to the management API; like
+    `load_platform`, references unchecked. `***` stays: it keeps the secret that is there."""
+    from config import yaml_text
+
+    body, found = yaml_text.parse(text, file, variables)
+    section, _ = KINDS[kind]
+    place = (section, name)
+    interpolated = frozenset((*place, *path) for path in found.interpolated)
+    where = Locator(file, {(*place, *path): at for path, at in found.places.items()}, interpolated)
+    validation = Validation(lambda secret: secret_text.resolve(secret, variables, folder), interpolated.__contains__)
+    result, problems = _shape({section: {name: {} if body is None else body}}, adapters, validation)
+    refuse(problems, where)
+    resource: dict[str, Any] = result[section][name]
+    return resource
+
+
 def parse_document(document: Any, adapters: Adapters, where: Locator | None = None) -> Platform:
     """A plain document (from JSON) as the model, checked as a whole. Secrets are plain or `sealed:`. Raises InvalidDocument."""
     result, problems = examine(document, adapters, Validation(secret_text.only_resolved))

@@ -7,6 +7,11 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from core.secret import Secret
+
+CONTROLS = dict.fromkeys([*range(32), 127, *range(128, 160), 0x2028, 0x2029])
+"""Characters that may end a line somewhere, or are refused in a header value (RFC 9110 §5.5): for `str.translate`."""
+
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 HeaderName = Annotated[str, Meta(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$", description="a header name (RFC 9110 §5.6.2)")]
@@ -92,11 +97,23 @@ class Compress(Part, frozen=True):
 
 
 class HeaderEdit(Part, frozen=True):
-    """Header lines taken away, then set (replacing), then added. Values may hold `{…}` variables, see `Transform`."""
+    """Header lines taken away, then set (replacing), then added. Values may hold `{…}` variables, see `Transform`.
+
+    `secret` sets (replacing) what is known to the upstream alone, such as `Authorization: Basic …`: sealed where it is kept and
+    never shown. It is sent as it stands, without variables."""
 
     remove: tuple[HeaderName, ...] = ()
     set: dict[HeaderName, str] = {}
     add: dict[HeaderName, str] = {}
+    secret: dict[HeaderName, Secret] = {}
+
+    def __post_init__(self) -> None:
+        for name, value in self.secret.items():
+            text = value.reveal()
+            if not text.strip():
+                raise ValueError(f"secret.{name}: it is empty")
+            if text.translate(CONTROLS) != text:
+                raise ValueError(f"secret.{name}: a header value holds no line break or other control character")
 
 
 class Transform(Part, frozen=True):

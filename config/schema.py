@@ -21,7 +21,7 @@ def json_schema(adapters: Mapping[str, Adapter]) -> dict[str, Any]:
     For `# yaml-language-server: $schema=…`. What it can't say (references, schedules) `config.check` says.
     """
     types = [Platform, *(part for adapter in adapters.values() for part in (adapter.settings, adapter.options))]
-    (platform, *parts), definitions = msgspec.json.schema_components(types, schema_hook=_custom, ref_template="#/$defs/{name}")
+    (platform, *parts), definitions = msgspec.json.schema_components(types, schema_hook=custom_type, ref_template="#/$defs/{name}")
     source = definitions[Source.__name__]
     source["properties"]["adapter"] = {"enum": sorted(adapters), "description": "; ".join(_titles(adapters))}
     if adapters:  # an empty allOf is not allowed
@@ -39,7 +39,7 @@ def _titles(adapters: Mapping[str, Adapter]) -> list[str]:
     return [f"{name}: {adapter.title}" for name, adapter in sorted(adapters.items())]
 
 
-def _custom(kind: type) -> dict[str, Any]:
+def custom_type(kind: type) -> dict[str, Any]:
     """The types that msgspec does not know; see `config.types`."""
     if kind is Secret:
         return {"type": "string", "description": _FORMS_OF_SECRETS}

@@ -113,6 +113,7 @@ class Validation:
         return value
 
     def _struct(self, kind: inspect.StructType, value: Mapping[str, Any], path: Path) -> dict[str, Any]:
+        before = len(self.problems)
         fields = {each.encode_name: each for each in kind.fields}
         result: dict[str, Any] = {}
         for name, item in value.items():
@@ -126,6 +127,8 @@ class Validation:
         for name, each in fields.items():
             if each.required and name not in value:
                 self._add((*path, name), f"required field is missing; expected {expected(each.type)}")
+        if len(self.problems) == before and hasattr(kind.cls, "__post_init__"):
+            self._last_word(kind.cls, result, path)  # here: from further out, msgspec does not name the keys of mappings
         return result
 
     def _dict(self, kind: inspect.DictType, value: Mapping[str, Any], path: Path) -> dict[str, Any]:

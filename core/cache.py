@@ -64,6 +64,13 @@ Charge: TypeAlias = tuple[str, Bound]
 """What one request costs one key: a place in its bound. A key is used with one bound only."""
 
 
+NO_PLACE: Charge = ("none", Bound("concurrent", 0))
+"""Never has a place: what is decided together with it is charged nothing."""
+
+Left: TypeAlias = tuple[tuple[int, float], ...]
+"""For each charge how many more would pass now, and in how many seconds all of it is free again."""
+
+
 class Held(Struct, frozen=True):
     """Places under way that one request has taken; its end gives them back to `owner`."""
 
@@ -74,12 +81,11 @@ class Held(Struct, frozen=True):
 
 class Answer(Struct, frozen=True, gc=False):
     """What was decided about all charges of a request together. `refused` is the number of the first charge that had no place, -1
-    where all had; then none is charged. `left` has for each charge how many more would pass now and in how many seconds all of
-    it is free again."""
+    where all had; then none is charged. `left` is told as it is after the charge."""
 
     refused: int
     retry_after_s: float
-    left: tuple[tuple[int, float], ...]
+    left: Left
     held: Held | None = None
 
 
@@ -115,6 +121,10 @@ class Limiter(Protocol):
     def decide(self, charges: Sequence[Charge]) -> Answer | Pending:
         """The answer, where it is known at once. Raises Unavailable (limiter_unavailable), at once or by the future, when the count
         can't be had and may not be guessed."""
+        ...
+
+    async def look(self, charges: Sequence[Charge]) -> Left:
+        """What is left of these, charging nothing; not for each request. Raises as `decide` does."""
         ...
 
     def give_back(self, held: Held) -> None:

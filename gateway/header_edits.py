@@ -4,7 +4,7 @@ from config.policies import HeaderEdit
 from core.errors import ConfigError
 from gateway.http1.message import made_request
 from gateway.stage import Request, Response
-from gateway.templates import Text, header_value
+from gateway.templates import Text, constant_text, header_value
 
 _FRAMING = frozenset({
     "connection", "content-length", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
@@ -23,9 +23,10 @@ class RequestHeaders:
 
     def __init__(self, edit: HeaderEdit, where: str) -> None:
         _checked(edit, where, _GATEWAYS)
-        self._has_credential = "authorization" in {name.lower() for name in (*edit.remove, *edit.set, *edit.add)}
-        self._gone = frozenset(name.lower().encode() for name in (*edit.remove, *edit.set))
+        self._has_credential = "authorization" in {name.lower() for name in _names(edit)}
+        self._gone = frozenset(name.lower().encode() for name in (*edit.remove, *edit.set, *edit.secret))
         self._lines = [(name, header_value(text, f"{where}.{name}")) for name, text in (*edit.set.items(), *edit.add.items())]
+        self._lines += [(name, constant_text(secret.reveal())) for name, secret in edit.secret.items()]
         texts = (*edit.set.values(), *edit.add.values())
         self._constant = None if any("{" in text for text in texts) else self._filled(made_request("GET", "/"))
 
@@ -67,8 +68,12 @@ class AnswerHeaders:
         return [(name, text(request)) for name, text in self._lines]
 
 
+def _names(edit: HeaderEdit) -> tuple[str, ...]:
+    return (*edit.remove, *edit.set, *edit.add, *edit.secret)
+
+
 def _checked(edit: HeaderEdit, where: str, refused: frozenset[str]) -> None:
-    for name in (*edit.remove, *edit.set, *edit.add):
+    for name in _names(edit):
         if name.lower() in _FRAMING:
             raise ConfigError(f"{where}: {name} belongs to the connection and can't be edited")
         if name.lower() in refused:

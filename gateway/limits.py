@@ -11,7 +11,7 @@ from msgspec import Struct
 from cache.gcra import ROUNDING, count_bound, rate_bound
 from config.model import App, Plan, Platform
 from config.policies import Dimension, Limit
-from core.cache import Answer, Bound, Charge, Rate
+from core.cache import Answer, Bound, Charge, Limiter, Pending, Rate
 from core.errors import Limited
 from gateway.http1.message import Request, header_line
 
@@ -161,6 +161,21 @@ def _amounts(label: str, what: str, of: Plan | Limit) -> Iterator[Amount]:
         policy = f'"{name}";q={of.concurrent};qu="concurrent-requests"'
         text = f"{what} allows {of.concurrent} requests under way at once"
         yield Amount("|concurrent", count_bound("concurrent", of.concurrent), policy, f'"{name}";r=', text)
+
+
+async def paced(limiter: Limiter, key: str, bound: Bound, sentence: str) -> None:
+    """Charge one request of an endpoint of the platform. Raises Limited with `sentence` where it comes too often."""
+
+    def refuse(answer: Answer) -> None:
+        if answer.refused >= 0:
+            raise Limited(sentence, retry_after_s=answer.retry_after_s, code="rate_limited")
+
+    answer = limiter.decide(((key, bound),))
+    if isinstance(answer, Pending):
+        answer.then = refuse
+        await answer.future
+    else:
+        refuse(answer)
 
 
 def _device(request: Request) -> str:

@@ -6,6 +6,7 @@ It also knows which answers are on their way, so that equal requests wait for on
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from msgspec import Struct
 
 from cache.app import AppCache
 from config.model import Platform
+from config.types import encode
 from gateway.cache_rules import Stored
 from gateway.stage import Outcome, Response
 
@@ -140,10 +142,15 @@ def _fingerprints(platform: Platform) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, service in platform.services.items():
         if service.policies.cache is not None:
-            found[name] = (msgspec.json.encode(service), grants.get(name))
+            found[name] = (_told(service), grants.get(name))
     for name, declared in platform.routes.items():
         if declared.policies.cache is not None:
             names = (declared.upstream, *(split.upstream for split in declared.splits))
             upstreams = [platform.upstreams.get(each) for each in names]
-            found[name] = (msgspec.json.encode((declared, upstreams)), grants.get(name))
+            found[name] = (_told((declared, upstreams)), grants.get(name))
     return found
+
+
+def _told(declared: object) -> bytes:
+    """By a digest, since credentials are part of it."""
+    return blake2b(msgspec.json.encode(declared, enc_hook=encode), digest_size=20).digest()

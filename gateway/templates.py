@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
+from config.policies import CONTROLS
 from core.errors import ConfigError, InvalidInput
 from gateway.json_text import encoded
 from gateway.stage import Request
@@ -20,9 +21,6 @@ Json = Callable[[Request, Any], Any]
 
 _PIECES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 _VARIABLE = re.compile(r"(?:(path|query|header)\.([^{}\s]+)|(app|address|request_id)|(body)(?:\.([^{}\s]+))?)")
-_CONTROLS = dict.fromkeys([*range(32), 127, *range(128, 160), 0x2028, 0x2029])
-"""Characters that may end a line somewhere, or are refused in a header value (RFC 9110 §5.5): they are left out."""
-
 _TAIL = "..."
 
 
@@ -30,11 +28,11 @@ def header_value(text: str, where: str) -> Text:
     """A header field's value: one line, whatever its variables hold. Raises ConfigError that begins with `where`."""
     constant = _constant(text, where)
     if constant is not None:
-        if constant.translate(_CONTROLS) != constant:
+        if constant.translate(CONTROLS) != constant:
             raise ConfigError(f"{where}: a header value holds no line break or other control character")
         return lambda request: constant
     parts = _texts(text, where)
-    return lambda request: "".join([part(request) for part in parts]).translate(_CONTROLS).strip()
+    return lambda request: "".join([part(request) for part in parts]).translate(CONTROLS).strip()
 
 
 def query_value(text: str, where: str) -> Text:
@@ -93,10 +91,11 @@ def _constant(text: str, where: str) -> str | None:
 
 
 def _texts(text: str, where: str) -> list[Text]:
-    return [_variable(piece, where) if is_variable else _literal(piece) for piece, is_variable in _pieces(text, where)]
+    return [_variable(piece, where) if is_variable else constant_text(piece) for piece, is_variable in _pieces(text, where)]
 
 
-def _literal(text: str) -> Text:
+def constant_text(text: str) -> Text:
+    """What it says, always."""
     return lambda request: text
 
 

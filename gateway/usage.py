@@ -8,14 +8,18 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import structlog
 from msgspec import Struct
 
+from cache.gcra import rate_bound
+from core.cache import Limiter, Rate
 from core.errors import InvalidInput, PlatformError, Unauthenticated, Unavailable
 from core.stores import Usage, UsageRow
+from gateway.limits import paced
+from gateway.quota import Quota
 from gateway.record import CLASSES, IN, LIMITED, OTHER, OUT, Row
 from gateway.stage import Request, Response
 
@@ -23,6 +27,8 @@ FLUSH_S = 5.0
 KEPT_DAYS = 400
 MAX_WAITING = 50_000
 MAX_DAYS = 400
+ASKING = rate_bound(Rate(10.0, 100))
+"""How often an app may ask, each worker: a pace of its own, so that it can read that its plan is used up."""
 _HOUR_MS = 3_600_000
 _TRIM_EVERY_S = 3600.0
 _BATCH = 5000
@@ -126,14 +132,15 @@ class UsageItem(Struct, frozen=True):
 
 
 class UsageReport(Struct, frozen=True, omit_defaults=True):
-    """`from` is rounded down to the hour or day. `quota` is what is left of the plan, where the gateway knows."""
+    """`from` is rounded down to the hour or day. `quota` is what is left of the plan; absent where the gateway
+    can't know it now."""
 
     app: str
     by: By
     since: datetime = msgspec.field(name="from")
     until: datetime = msgspec.field(name="to")
     items: list[UsageItem]
-    quota: Any = None
+    quota: Quota | None = None
 
 
 def span_of(since: str, until: str, by: str, *, now: datetime) -> Span:
@@ -182,28 +189,34 @@ def _items(rows: Iterable[UsageRow], by: By) -> list[UsageItem]:
 
 
 class UsageEndpoint:
-    """`GET /usage?from=&to=&by=hour|day`: an app reads its own usage. Behind authenticate; needs no scope."""
+    """`GET /usage?from=&to=&by=hour|day`: an app reads its own usage. Behind authenticate; needs no scope, and is charged to no
+    plan: `pace` counts ASKING in its place."""
 
     def __init__(
         self,
         store: Usage,
         *,
-        quota: Callable[[str], Awaitable[Any]] | None = None,
+        quota: Callable[[str], Awaitable[Quota]] | None = None,
+        pace: Limiter | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
         self._quota = quota
+        self._pace = pace
         self._now = now
 
     async def __call__(self, request: Request) -> Response:
         if request.identity is None:
             raise Unauthenticated("this request needs a token")
+        app = request.identity.app
+        if self._pace is not None:
+            await paced(self._pace, f"usage:{app}", ASKING, "an app may ask for its usage 10 times a second, 100 at once")
         asked = _asked(request.query)
         span = span_of(asked.get("from", ""), asked.get("to", ""), asked.get("by", "hour"), now=self._now())
-        report = await report_of(self._store, request.identity.app, span)
+        report = await report_of(self._store, app, span)
         if self._quota is not None:
             try:
-                report = msgspec.structs.replace(report, quota=await self._quota(request.identity.app))
+                report = msgspec.structs.replace(report, quota=await self._quota(app))
             except Unavailable:
                 _log.debug("the quota can't be asked")  # the usage is worth telling without it
         headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]

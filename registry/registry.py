@@ -19,7 +19,7 @@ from registry.changes import Changes, RevisionMoved, VersionedResources
 from registry.credentials import credentials_of
 from registry.references import referrers
 from registry.rollback import Bodies, bodies_at, document_at
-from registry.secret_fields import SourceSealer, masked
+from registry.secret_fields import Sealer, masked
 from registry.vault import Vault
 
 Document: TypeAlias = dict[str, Any]
@@ -75,7 +75,7 @@ class Registry:
     def __init__(self, resources: VersionedResources, vault: Vault, adapters: Mapping[str, Adapter]) -> None:
         self._resources = resources
         self._changes = Changes(resources)
-        self._sealer = SourceSealer(vault, adapters)
+        self._sealer = Sealer(vault, adapters)
         self._adapters = adapters
 
     async def revision(self) -> int:
@@ -104,8 +104,7 @@ class Registry:
             old = _find(stored, kind, name)
             _check_version(kind, name, old, expected)
             fresh = plain(parse_resource(kind, name, body, self._adapters))
-            if kind == "source":
-                fresh = self._sealer.seal(name, fresh, old.body if old else None)
+            fresh = self._sealer.seal(kind, name, fresh, old.body if old else None)
             document = document_of(stored)
             changed = {**document, section: {**document.get(section, {}), name: fresh}}
             self._refuse_new_problems(document, changed)
@@ -158,9 +157,10 @@ class Registry:
     def _plan(self, stored: Sequence[Resource], document: Any, *, prune: bool) -> tuple[Sequence[Difference], Sequence[Edit]]:
         old = document_of(stored)
         wished: Document = plain(parse_document(_merged(old, document, prune=prune), self._adapters))
-        sources = old.get("sources", {})
-        for name, body in wished.get("sources", {}).items():
-            wished["sources"][name] = self._sealer.seal(name, body, sources.get(name))
+        for kind, (section, _) in KINDS.items():
+            before = old.get(section, {})
+            for name, body in wished.get(section, {}).items():
+                wished[section][name] = self._sealer.seal(kind, name, body, before.get(name))
         found = differences(old, wished, self._adapters)
         return found, _edits(stored, found, wished)
 

@@ -1,12 +1,14 @@
-"""Where the secrets of a declared source are: found by its adapter's own types, sealed on the way in, opened for a snapshot."""
+"""The secrets of what is declared: sealed on the way in, opened for a snapshot, masked on the way out.
 
-from collections.abc import Callable, Mapping
+Where they stand is told by the model's types, in a source by its adapter's own.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
-from msgspec import inspect
-
-from config.expectation import bare, has_shape, members
+from config.model import KINDS
 from config.problem import Path, Problem, refuse
+from config.secret_places import Change, change_secrets
 from core.adapter import Adapter
 from core.errors import ConfigError
 from core.secret import Secret
@@ -15,84 +17,53 @@ from registry.vault import Vault, is_sealed
 MASK = "***"
 Adapters = Mapping[str, Adapter]
 
-Change = Callable[[str, Path, str], Any]
-"""From a secret's text, its path in the source's body and its sealing context to what stands there instead."""
 
-
-def change_secrets(body: dict[str, Any], adapters: Adapters, change: Change) -> dict[str, Any]:
-    """A source's body with each secret changed. A body without a known adapter has no known secrets and stays as it is."""
+def _change_source(body: dict[str, Any], adapters: Adapters, change: Change) -> dict[str, Any]:
+    """A source without a known adapter has no known secrets and stays as it is."""
     adapter = adapters.get(body.get("adapter", ""))
     if adapter is None:
         return body
     context = f"source/{adapter.name}"
-    settings = _walk(inspect.type_info(adapter.settings), body.get("settings", {}), ("settings",), f"{context}/settings", change)
+    settings = change_secrets(adapter.settings, body.get("settings", {}), change, path=("settings",), context=f"{context}/settings")
     datasets = {}
     for name, dataset in body.get("datasets", {}).items():
-        options = _walk(
-            inspect.type_info(adapter.options),
-            dataset.get("options", {}),
-            ("datasets", name, "options"),
-            f"{context}/options",
-            change,
-        )
+        path = ("datasets", name, "options")
+        options = change_secrets(adapter.options, dataset.get("options", {}), change, path=path, context=f"{context}/options")
         datasets[name] = {**dataset, "options": options} if options else dataset
     return {**body, "settings": settings, **({"datasets": datasets} if datasets else {})}
 
 
-def _walk(kind: inspect.Type, value: Any, path: Path, context: str, change: Change) -> Any:
-    """`context` follows fields only, neither keys nor positions: it survives renaming and reordering."""
-    match _fitting(kind, value):
-        case inspect.CustomType(cls=cls) if cls is Secret:
-            return change(value, path, context)
-        case inspect.StructType(fields=fields):
-            kinds = {field.encode_name: field.type for field in fields}
-            return {
-                name: _walk(kinds[name], item, (*path, name), f"{context}/{name}", change) if name in kinds else item
-                for name, item in value.items()
-            }
-        case inspect.DictType(value_type=inner):
-            return {name: _walk(inner, item, (*path, name), context, change) for name, item in value.items()}
-        case inspect.ListType(item_type=inner) | inspect.VarTupleType(item_type=inner):
-            return [_walk(inner, item, (*path, str(n)), context, change) for n, item in enumerate(value)]
-    return value
-
-
-def _fitting(kind: inspect.Type, value: Any) -> inspect.Type | None:
-    """The type, of a union the alternative, that this value is of."""
-    for inner in map(bare, members(kind)):
-        if not has_shape(inner, value):
-            continue
-        if isinstance(inner, inspect.StructType) and inner.tag_field and value.get(inner.tag_field) != inner.tag:
-            continue
-        return inner
-    return None
-
-
-class SourceSealer:
-    """Seals and opens the secrets of sources with one vault."""
+class Sealer:
+    """Seals and opens the secrets of resources of any kind with one vault."""
 
     def __init__(self, vault: Vault, adapters: Adapters) -> None:
         self._vault = vault
         self._adapters = adapters
 
-    def seal(self, name: str, body: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
+    def _change(self, kind: str, body: dict[str, Any], change: Change) -> dict[str, Any]:
+        if kind == "source":
+            return _change_source(body, self._adapters, change)
+        changed: dict[str, Any] = change_secrets(KINDS[kind][1], body, change, context=kind)
+        return changed
+
+    def seal(self, kind: str, name: str, body: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
         """The body with every secret sealed. `***` keeps the secret of `before`, and one that is the same in clear keeps its
         sealed text, so that nothing seems to change. Raises InvalidDocument for `***` without a secret before, and for sealed
         text that does not open here.
         """
         kept: dict[Path, str] = {}
         if before is not None and before.get("adapter") == body.get("adapter"):
-            change_secrets(before, self._adapters, lambda text, path, _: kept.setdefault(path, text))
+            self._change(kind, before, lambda text, path, _: kept.setdefault(path, text))
         found: list[Problem] = []
 
         def change(text: str, path: Path, context: str) -> str:
             try:
                 return self._sealed(text, kept.get(path), context)
             except ConfigError as error:
-                found.append(Problem(("sources", name, *path), error.detail))
+                found.append(Problem((KINDS[kind][0], name, *path), error.detail))
                 return text
 
-        sealed = change_secrets(body, self._adapters, change)
+        sealed = self._change(kind, body, change)
         refuse(found)
         return sealed
 
@@ -115,16 +86,16 @@ class SourceSealer:
         except ConfigError:
             return None
 
-    def open(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
-        """The body with a `core.secret.Secret` in each secret's place. Raises ConfigError that names the source and field."""
+    def open(self, kind: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        """The body with a `core.secret.Secret` in each secret's place. Raises ConfigError that names the resource and field."""
 
         def change(text: str, path: Path, context: str) -> Secret:
             try:
                 return Secret(self._vault.open(text, context=context))
             except ConfigError as error:
-                raise ConfigError(f"source {name}: {'.'.join(path)}: {error.detail}") from error
+                raise ConfigError(f"{kind} {name}: {'.'.join(path)}: {error.detail}") from error
 
-        return change_secrets(body, self._adapters, change)
+        return self._change(kind, body, change)
 
 
 def masked(value: Any) -> Any:

@@ -19,7 +19,7 @@ from core.stores import Delta, Resource, Resources
 from registry import credentials, tokens
 from registry.credentials import OwnerKind
 from registry.registry import document_of
-from registry.secret_fields import SourceSealer
+from registry.secret_fields import Sealer
 from registry.tokens import SigningKey
 from registry.vault import Vault
 
@@ -51,8 +51,8 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a node runs. In `platform.sources[…].settings` each secret is a `core.secret.Secret`: `config.types.convert` makes the
-    adapter's own settings of it. `stored` is what it was built from, sealed, for the file.
+    """What a node runs. Each secret of `platform` is open, a `core.secret.Secret`, also in `sources[…].settings`:
+    `config.types.convert` makes the adapter's own settings of them. `stored` is what it was built from, sealed, for the file.
     """
 
     revision: int
@@ -89,7 +89,7 @@ def assemble(revision: int, stored: Sequence[Resource], vault: Vault, adapters: 
     """
     kept = tuple(resource for resource in stored if resource.kind != _NO_BUSINESS)
     try:
-        platform = _platform(kept, SourceSealer(vault, adapters))
+        platform = _platform(kept, Sealer(vault, adapters))
         held = _credentials(kept, vault, {})
         signing_keys = tokens.open_signing_keys(kept, vault)
     except InvalidInput as error:
@@ -111,7 +111,7 @@ def updated(before: Snapshot, delta: Delta, vault: Vault, adapters: Mapping[str,
     held, signing_keys = before.credentials, before.signing_keys
     try:
         sections = {
-            KINDS[kind][0]: _section(before.platform, kind, delta, SourceSealer(vault, adapters)) for kind in touched & KINDS.keys()
+            KINDS[kind][0]: _section(before.platform, kind, delta, Sealer(vault, adapters)) for kind in touched & KINDS.keys()
         }
         if touched & {credentials.KIND, "app", "proxy"}:
             known = {key: each for key, each in held.items() if (credentials.KIND, key) not in changed}
@@ -125,7 +125,7 @@ def updated(before: Snapshot, delta: Delta, vault: Vault, adapters: Mapping[str,
     return Snapshot(delta.revision, platform, held, verification_keys, signing_keys, kept)
 
 
-def _section(platform: Platform, kind: str, delta: Delta, sealer: SourceSealer) -> dict[str, Any]:
+def _section(platform: Platform, kind: str, delta: Delta, sealer: Sealer) -> dict[str, Any]:
     section, part = KINDS[kind]
     resources = dict(getattr(platform, section))
     for deleted_kind, name in delta.deleted:
@@ -133,18 +133,18 @@ def _section(platform: Platform, kind: str, delta: Delta, sealer: SourceSealer) 
             resources.pop(name, None)
     for each in delta.changed:
         if each.kind == kind:
-            body = sealer.open(each.name, each.body) if kind == "source" else each.body
             try:
-                resources[each.name] = convert(body, part)
+                resources[each.name] = convert(sealer.open(kind, each.name, each.body), part)
             except InvalidInput as error:
                 raise InvalidInput(f"{kind} {each.name}: {error.detail}") from error
     return resources
 
 
-def _platform(stored: Sequence[Resource], sealer: SourceSealer) -> Platform:
+def _platform(stored: Sequence[Resource], sealer: Sealer) -> Platform:
     document: dict[str, Any] = document_of(stored)
-    if "sources" in document:
-        document["sources"] = {name: sealer.open(name, body) for name, body in document["sources"].items()}
+    for kind, (section, _) in KINDS.items():
+        if section in document:
+            document[section] = {name: sealer.open(kind, name, body) for name, body in document[section].items()}
     return convert(document, Platform)
 
 

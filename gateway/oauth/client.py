@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Struct
 
 from cache.gcra import rate_bound
-from core.cache import Answer as Verdict
-from core.cache import Limiter, Pending, Rate
-from core.errors import Limited, PlatformError
+from core.cache import Limiter, Rate
+from core.errors import PlatformError
+from gateway.limits import paced
 from gateway.stage import Request, Response
 from registry.credentials import OwnerKind
 
@@ -56,7 +56,7 @@ class ClientEndpoint:
         self._answer = answer
 
     async def __call__(self, request: Request) -> Response:
-        await self._charge(request.remote)
+        await paced(self._limiter, f"oauth:{request.remote}", _PER_ADDRESS, "too many token requests from this address")
         try:
             form = await read_form(request)
             client = await self._login(request, form)
@@ -64,20 +64,6 @@ class ClientEndpoint:
         except Refused as refusal:
             return _refusal(refusal)
         return Response(200, list(_NO_STORE), msgspec.json.encode(body))
-
-    async def _charge(self, remote: str) -> None:
-        answer = self._limiter.decide(((f"oauth:{remote}", _PER_ADDRESS),))
-        if isinstance(answer, Pending):
-            answer.then = _refuse
-            await answer.future
-        else:
-            _refuse(answer)
-
-
-def _refuse(answer: Verdict) -> None:
-    """Raises Limited where the address has had too many."""
-    if answer.refused >= 0:
-        raise Limited("too many token requests from this address", retry_after_s=answer.retry_after_s, code="rate_limited")
 
 
 async def read_form(request: Request) -> Form:

@@ -14,7 +14,7 @@ from cache.limiter_redis import RedisLimiter, WhenDown
 from cache.redis_connection import RedisConnection
 from core.cache import Answer, Bound
 from core.errors import Unavailable
-from tests.conformance.limiter_suite import LimiterConformance, decided, rate, until, until_admitted
+from tests.conformance.limiter_suite import LimiterConformance, decided, passed, rate, until, until_admitted
 from tests.servers.redis import RedisServer
 
 pytestmark = pytest.mark.servers
@@ -181,3 +181,26 @@ async def test_those_who_ask_at_once_cost_redis_one_call(redis_url: str, limiter
     used = await connection.call(lambda redis: redis.info("commandstats"))
     await connection.close()
     assert used["cmdstat_evalsha"]["calls"] <= 2 * 50, "of 3200 requests, 64 at a time"
+
+
+@pytest.mark.parametrize("when_down", ["local", "refuse"])
+async def test_a_look_sees_all_nodes_and_what_this_one_counts_without_redis(
+    redis_server: RedisServer, redis_url: str, when_down: WhenDown
+) -> None:
+    first, second = await _opened(redis_url, when_down), await _opened(redis_url, when_down)
+    charges = [("d", count_bound("day", 9)), ("c", count_bound("concurrent", 4))]
+    assert await passed(first, charges, 3) == 3
+    assert [left for left, _ in await second.look(charges)] == [6, 1]
+    connection = RedisConnection(redis_url)
+    assert sorted(await connection.call(lambda redis: redis.keys("*"))) == [b"{zhiyun:limits}:c", b"{zhiyun:limits}:d"]
+    await connection.close()
+    redis_server.kill()
+    await until(lambda: not second.is_up)
+    if when_down == "local":
+        assert [left for left, _ in await second.look(charges)] == [9, 4]
+    else:
+        with pytest.raises(Unavailable, match="limits can't be counted"):
+            await second.look(charges)
+    redis_server.start()
+    for node in (first, second):
+        await node.close()

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from cache.gcra import count_bound
+from cache.limiter_redis import WhenDown
 from cache.limiter_synced import SyncedLimiter
 from core.cache import Bound
 from core.errors import Unavailable
@@ -137,3 +138,33 @@ async def test_the_table_is_bounded(redis_url: str) -> None:
         assert len(limiter._shares) <= 100
     await asyncio.sleep(0.3)
     await limiter.close()
+
+
+async def test_a_look_is_as_of_now_on_a_node_that_knew_nothing(redis_url: str) -> None:
+    first, second = await _nodes(redis_url, 2)
+    charges = [("d", count_bound("day", 40)), ("c", count_bound("concurrent", 9)), ("r", rate(0.01, 30))]
+    assert await passed(first, charges, 3) == 3
+    await asyncio.sleep(0.3)  # first has told
+    assert [left for left, _ in await second.look(charges)] == [37, 6, 27]
+    await passed(second, charges, 2)
+    assert [left for left, _ in await second.look(charges)] == [35, 4, 25]
+    assert [left for left, _ in await first.look(charges)] == [35, 4, 25]
+    for node in (first, second):
+        await node.close()
+
+
+@pytest.mark.parametrize("when_down", ["local", "refuse"])
+async def test_a_look_while_redis_is_down(redis_server: RedisServer, redis_url: str, when_down: WhenDown) -> None:
+    node = SyncedLimiter(redis_url, sync_s=0.02, when_down=when_down, timeout_s=5.0)
+    assert await node.open()
+    charges = [("d", count_bound("day", 9))]
+    await passed(node, charges, 2)
+    redis_server.kill()
+    if when_down == "local":
+        assert (await node.look(charges))[0][0] == 7
+    else:
+        await until(lambda: not node.is_up)
+        with pytest.raises(Unavailable, match="limits can't be counted"):
+            await node.look(charges)
+    redis_server.start()
+    await node.close()

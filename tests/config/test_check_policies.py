@@ -40,6 +40,16 @@ def test_what_can_work() -> None:
             "transform.query_set.q",
             "'{path.no}' is no variable of the route's path",
         ),
+        (
+            {"transform": {"answer_headers": {"secret": {"X-Key": "s3cret-{path.no}"}}}},
+            "transform.answer_headers.secret",
+            "every client would read it",
+        ),
+        (
+            {"transform": {"request_headers": {"set": {"authorization": "a"}, "secret": {"Authorization": "s3cret-b"}}}},
+            "transform.request_headers.secret.Authorization",
+            "is given twice",
+        ),
         ({"transform": {"request_body": {"a": [{"b": "{path.no}"}]}}}, "transform.request_body.a.0.b", "no variable"),
     ],
 )

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pytest
 from msgspec import Struct
 
+from config.model import Platform
 from config.problem import InvalidDocument
 from config.types import convert
 from config.validation import Validation, map_secrets
@@ -86,3 +87,12 @@ def test_secret_that_cannot_be_opened_is_refused_by_its_path() -> None:
 def test_conversion_names_the_field() -> None:
     with pytest.raises(InvalidInput, match=r"auth\.token"):
         convert({"url": "http://x", "auth": {"kind": "bearer", "token": 5}}, WebSettings)
+
+
+def test_what_a_part_says_of_itself_is_told_with_its_whole_path() -> None:
+    route = {"match": {"path": "/x"}, "upstream": "one", "policies": {"cors": {"origins": ["*"], "credentials": True}}}
+    validation = Validation()
+    validation.run(Platform, {"version": 1, "routes": {"shop": route}})
+    (problem,) = validation.problems
+    assert problem.path == ("routes", "shop", "policies", "cors")
+    assert problem.text == "origins: `*` can't be combined with credentials: list the origins"

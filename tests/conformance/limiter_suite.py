@@ -152,3 +152,40 @@ class LimiterConformance:
         assert [left for left, _ in answer.left] == [4, 8]
         told = [reset_s for _, reset_s in answer.left]
         assert told == pytest.approx([(day - now).total_seconds(), (month - now).total_seconds()], abs=5)
+
+    async def test_a_look_tells_what_is_left_and_charges_nothing(self, limiter: Limiter) -> None:
+        charges = [
+            ("r", rate(0.01, 5)),
+            ("d", count_bound("day", 7)),
+            ("m", count_bound("month", 9)),
+            ("c", count_bound("concurrent", 3)),
+        ]
+        full = await limiter.look(charges)
+        assert [left for left, _ in full] == [5, 7, 9, 3]
+        assert (full[0][1], full[3][1]) == (0, 0)
+        answer = await decided(limiter, *charges)
+        for _ in range(3):
+            looked = await limiter.look(charges)
+            assert [left for left, _ in looked] == [4, 6, 8, 2]
+            for told, (_, reset_s) in zip(looked, answer.left, strict=True):
+                assert told[1] == pytest.approx(reset_s, abs=0.5)
+        assert await passed(limiter, charges, 5) == 2, "places are what is shortest"
+        assert [left for left, _ in await limiter.look(charges)] == [2, 4, 6, 0]
+        assert answer.held is not None
+        answer.held.owner.give_back(answer.held)
+        assert (await limiter.look(charges[3:]))[0] == (1, 0)
+
+    async def test_a_look_at_what_is_used_up_refuses_nothing(self, limiter: Limiter) -> None:
+        charges = [("r", rate(0.01, 2)), ("d", count_bound("day", 2))]
+        assert await passed(limiter, charges, 3) == 2
+        (rate_left, _), (day_left, ends_s) = await limiter.look(charges)
+        assert (rate_left, day_left) == (0, 0)
+        assert 0 < ends_s <= 86_400
+        assert await limiter.look([]) == ()
+
+    async def test_many_look_at_once(self, limiter: Limiter) -> None:
+        charges = [("d", count_bound("day", 50))]
+        await passed(limiter, charges, 10)
+        looked = await asyncio.gather(*(limiter.look(charges) for _ in range(20)))
+        assert {left[0][0] for left in looked} == {40}
+        assert await passed(limiter, charges, 41) == 40

@@ -178,7 +178,7 @@ def test_published_port_and_health_check_are_those_the_node_listens_on(name: str
     address = settings.console if name == "back-office" else settings.http
     assert address.host == "0.0.0.0"
     assert [port.split(":")[2] for port in SERVICES[name]["ports"]] == [str(address.port)]
-    assert f"127.0.0.1:{address.port}/healthz" in " ".join(SERVICES[name]["healthcheck"]["test"])
+    assert SERVICES[name]["healthcheck"]["test"][1:] == ["/opt/zhiyun/zhiyun", "health", *SERVICES[name]["command"][1:]]
 
 
 def test_prometheus_scrapes_the_back_office(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_the_health_check_asks_the_port_it_listens_on() -> None:
     environment = dict(pair.split("=", 1) for rest in arguments(FINAL, "ENV") for pair in shlex.split(rest))
     settings = load_settings(None, environment, {})
     (check,) = arguments(FINAL, "HEALTHCHECK")
-    assert f"127.0.0.1:{settings.http.port}/healthz" in check
+    assert check.endswith('CMD ["/opt/zhiyun/zhiyun", "health"]'), "it asks where these settings say"
     assert set(arguments(FINAL, "EXPOSE")[0].split()) == {str(settings.http.port), str(settings.console.port)}
     assert str(settings.data_dir) in arguments(FINAL, "VOLUME")
 
@@ -127,12 +127,18 @@ def test_what_is_copied_is_enough_to_run_a_node(laid_out: Path, tmp_path: Path) 
     with node:
         try:
             answers = [_answer(f"http://{address}/{path}") for address, path in ((http, "healthz"), (console, "login"))]
-            checked = subprocess.run([launcher, "doctor"], cwd=data, env=environment, capture_output=True, text=True, check=False)
+            words = ("doctor", "health")
+            checked = [
+                subprocess.run([launcher, word], cwd=data, env=environment, capture_output=True, text=True, check=False)
+                for word in words
+            ]
         finally:
             node.terminate()
         assert node.wait(timeout=60) == 0
     assert answers == [200, 200]
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert [each.returncode for each in checked] == [0, 0], [each.stdout + each.stderr for each in checked]
+    gone = subprocess.run([launcher, "health"], cwd=data, env=environment, capture_output=True, text=True, check=False)
+    assert (gone.returncode, "unhealthy: gateway, back office" in gone.stderr) == (1, True)
 
 
 def _answer(url: str) -> int:

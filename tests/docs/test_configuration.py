@@ -11,7 +11,7 @@ from adapters.loader import load_adapters
 from config.load import load_platform
 from config.model import KINDS, Service
 from config.policies import Policies
-from config.schema import json_schema
+from config.schema import custom_type, json_schema
 from config.settings import Settings, load_settings
 from config.upstreams import Upstream
 from core.schema import FieldType
@@ -52,7 +52,7 @@ def test_the_example_file_is_accepted(tmp_path: Path) -> None:
 
 def test_sections_kinds_and_types_of_the_platform_document_are_on_the_page() -> None:
     part = PAGE.partition("## The platform document")[2]
-    kinds = msgspec.json.schema(Service)["$defs"]["Service"]["properties"]["kind"]["enum"]
+    kinds = msgspec.json.schema(Service, schema_hook=custom_type)["$defs"]["Service"]["properties"]["kind"]["enum"]
     types = FieldType.__args__  # type: ignore[attr-defined]
     names = [section for section, _ in KINDS.values()] + [*kinds, *types]
     assert [name for name in names if f"`{name}`" not in part] == []

@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 
 from config.model import App
 from config.policies import Mask, Policies
+from config.types import convert
 from gateway.shaping import Shaping
 from gateway.views import View, cover
 from gateway.xml_json import from_xml, to_xml
@@ -22,7 +23,7 @@ MAPPING = re.findall(r"^\| `(<.*?>)` \| (from )?`(\{.*?\})`", PAGE, re.MULTILINE
 
 @pytest.mark.parametrize("declared", [block["policies"] for block in BLOCKS if "policies" in block])
 def test_the_policies_on_the_page_can_be_loaded(declared: dict[str, Any]) -> None:
-    shaping = Shaping(msgspec.convert(declared, Policies), "route x")
+    shaping = Shaping(convert(declared, Policies), "route x")
     assert len(shaping.stages((), ())) == 1
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from config.policies import HeaderEdit
 from core.errors import ConfigError
+from core.secret import Secret
 from gateway.header_edits import AnswerHeaders, RequestHeaders
 from gateway.http1.message import made_request
 from gateway.stage import Response
@@ -74,3 +75,20 @@ def test_what_comes_in_a_path_can_not_make_a_header_line(value: str) -> None:
     assert request.added is not None
     assert [line.count(b"\r") + line.count(b"\n") for line in request.added] == [2, 2]
     assert all(line.startswith(b"X-Id: ") and line.endswith(b"\r\n") and b"\0" not in line for line in request.added)
+
+
+def test_a_secret_replaces_what_the_client_sent_and_goes_as_it_stands() -> None:
+    value = "Basic {app}==%s"
+    edit = HeaderEdit(set={"X-Tenant": "{header.x-tenant}"}, secret={"Authorization": Secret(value), "X-Key": Secret("k")})
+    request = made_request("GET", "/", headers={"authorization": "Bearer client", "x-key": "forged", "x-tenant": "t1"})
+    RequestHeaders(edit, "x").apply(request)
+    assert upstream_headers(request) == [
+        b"host: gateway\r\n", b"X-Tenant: t1\r\n", b"Authorization: Basic {app}==%s\r\n", b"X-Key: k\r\n",
+    ]  # fmt: skip
+    assert value not in repr(edit)
+
+
+def test_a_secret_of_the_gateways_own_headers_is_refused_without_being_told() -> None:
+    with pytest.raises(ConfigError, match="Host is the gateway's own") as refused:
+        RequestHeaders(HeaderEdit(secret={"Host": Secret("s3cret")}), "x")
+    assert "s3cret" not in str(refused.value)

@@ -10,7 +10,7 @@ from cache.limiter_memory import MemoryLimiter
 from cache.limiter_redis import RedisLimiter
 from config.model import App, Plan, Platform
 from config.policies import Limit as Declared
-from core.cache import Answer, Charge, Held, Pending
+from core.cache import Answer, Charge, Held, Left, Pending
 from core.errors import Limited, PlatformError, Unauthenticated, Unavailable
 from gateway.identity import Identity
 from gateway.pipe import Pipe, run
@@ -202,6 +202,9 @@ class Late:
     def decide(self, charges: Sequence[Charge]) -> Pending:
         self.asked.append(Pending(asyncio.get_running_loop().create_future()))
         return self.asked[-1]
+
+    async def look(self, charges: Sequence[Charge]) -> Left:
+        raise AssertionError("no stage looks")
 
     def give_back(self, held: Held) -> None:
         self.given_back.append(held)

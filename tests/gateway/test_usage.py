@@ -11,10 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from core.errors import InvalidInput, NotConnected, Unauthenticated, Unavailable
+from cache.limiter_memory import MemoryLimiter
+from core.errors import InvalidInput, Limited, NotConnected, Unauthenticated, Unavailable
 from core.stores import UsageRow
 from gateway import usage as module
 from gateway.identity import Identity
+from gateway.quota import Allowance, Quota
 from gateway.record import OTHER, WIDTH, Recorder
 from gateway.usage import UsageEndpoint, UsageMeter, report_of, span_of
 from storage.sqlite import open_sqlite
@@ -157,13 +159,14 @@ async def test_an_app_reads_its_own_usage_only(store: Shaky) -> None:
     hour_ms = int(NOW.timestamp() * 1000) // HOUR_MS * HOUR_MS
     await store.add([UsageRow(app, "goods", hour_ms - n * HOUR_MS, 2, 1, 0, 3, 4) for app in ("shop", "desk") for n in range(3)])
 
-    async def quota(app: str) -> dict[str, int]:
-        return {"remaining": 7}
+    async def quota(app: str) -> Quota:
+        return Quota("gold", day=Allowance(9, 2, 7, NOW))
 
     endpoint = UsageEndpoint(store, quota=quota, now=lambda: NOW)
     answer = await endpoint(_asking("/usage?by=day"))
     body = msgspec.json.decode(answer.body)
-    assert (answer.header("cache-control"), body["app"], body["quota"]) == ("no-store", "shop", {"remaining": 7})
+    assert (answer.header("cache-control"), body["app"], body["quota"]["plan"]) == ("no-store", "shop", "gold")
+    assert body["quota"]["day"] == {"limit": 9, "used": 2, "remaining": 7, "resets_at": "2026-11-25T08:30:00Z"}
     assert body["items"] == [
         {
             "start": "2026-11-25T00:00:00Z",
@@ -201,6 +204,20 @@ async def test_what_can_not_be_told_is_refused(store: Shaky) -> None:
         await endpoint(_asking("/usage", app=None))
     body = msgspec.json.decode((await endpoint(_asking("/usage"))).body)
     assert "quota" not in body
+
+
+async def test_an_app_that_asks_too_often_is_slowed_down_by_itself(store: Shaky) -> None:
+    endpoint = UsageEndpoint(store, pace=MemoryLimiter(), now=lambda: NOW)
+
+    async def ask(times: int) -> None:
+        for _ in range(times):
+            await endpoint(_asking("/usage"))
+
+    await ask(100)
+    with pytest.raises(Limited, match="10 times a second, 100 at once") as refused:
+        await ask(100)
+    assert 0 < refused.value.retry_after_s <= 0.1
+    await endpoint(_asking("/usage", app="desk"))
 
 
 async def test_days_are_summed_over_their_hours(store: Shaky) -> None:

@@ -15,7 +15,7 @@ from core.database import Database
 from core.errors import Conflict, NotFound
 from registry.credentials import Credentials
 from registry.registry import Registry
-from registry.secret_fields import SourceSealer
+from registry.secret_fields import Sealer
 from registry.sql_resources import SqlResources
 from registry.vault import Vault
 from storage.sqlite import open_sqlite
@@ -34,7 +34,7 @@ def _actions(found: Sequence[Difference]) -> set[tuple[str, str, str]]:
 async def _clear_settings(resources: SqlResources, vault: Vault) -> dict[str, Any]:
     kept = await resources.get("source", "sales")
     assert kept is not None
-    opened: dict[str, Any] = SourceSealer(vault, ADAPTERS).open("sales", kept.body)["settings"]
+    opened: dict[str, Any] = Sealer(vault, ADAPTERS).open("source", "sales", kept.body)["settings"]
     return opened
 
 
