@@ -22,6 +22,7 @@ from gateway.kept import Kept
 from gateway.oauth.client import MAX_FORM_BYTES
 from gateway.oauth.endpoints import oauth_endpoints
 from gateway.pipe import Pipe
+from gateway.quota import Quotas
 from gateway.response_cache import ResponseStore
 from gateway.router import Router
 from gateway.sessions import SessionParts
@@ -128,8 +129,9 @@ class _Pipes:
             for method, path, handler in oauth
         ]
         known = self._shared.authentication.stage(Policies().authenticate)
-        usage = (*self._first, known, Authorise(self._admission, None, "usage"), self._shared.plan)
-        entries.append(_entry("GET", "/usage", Pipe("usage", usage, kind="platform", handler=UsageEndpoint(lasting.usage))))
+        usage = (*self._first, known, Authorise(self._admission, None, "usage"))
+        told = UsageEndpoint(lasting.usage, quota=Quotas(self._platform, lasting.limiter).of, pace=lasting.local)
+        entries.append(_entry("GET", "/usage", Pipe("usage", usage, kind="platform", handler=told)))
         entries.append(_entry("GET", "/healthz", Pipe("healthz", (), kind="platform", handler=_alive)))
         return entries
 

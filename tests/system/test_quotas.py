@@ -6,6 +6,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
@@ -113,6 +114,58 @@ async def test_a_quota_is_exact_over_two_workers_and_an_outage_of_redis_is_no_re
             assert statuses == {503: 20}
         redis_server.start()
         await asyncio.to_thread(lambda: eventually("all is well again", lambda: _spend(gateway, free, 10) == {200: 10}))
+    finally:
+        redis_server.start()
+        gateway.close()
+
+
+def _left(gateway: Gateway, login: Login) -> dict[str, dict[str, int]]:
+    """What every worker tells alike."""
+    told = [answer.json()["quota"] for answer in gateway.on_each_worker("/usage", login.api_key)]
+    days = [{name: each["day"][name] for name in ("limit", "used", "remaining")} for each in told]
+    assert all(day == days[0] for day in days), days
+    assert {each["plan"] for each in told} == {"small"}
+    return {"day": days[0], "burst": {name: told[0]["burst"][name] for name in ("limit", "remaining")}}
+
+
+def _is_told(gateway: Gateway, login: Login) -> None:
+    assert _spend(gateway, login, 10) == {200: 10}
+    time.sleep(0.3)  # synced: the other worker has been told
+    for _ in range(3):
+        left = _left(gateway, login)
+        assert left["day"] == {"limit": QUOTA, "used": 10, "remaining": QUOTA - 10}, "and asking is not charged"
+        assert left["burst"] == {"limit": 1000, "remaining": 1000}
+    _spend(gateway, login, 2 * QUOTA)
+    assert gateway.get("/shop/a", login).status_code == 429
+    assert _left(gateway, login)["day"] == {"limit": QUOTA, "used": QUOTA, "remaining": 0}, "told to an app that may not call"
+    midnight = datetime.fromisoformat(gateway.get("/usage", login).json()["quota"]["day"]["resets_at"])
+    assert timedelta(0) < midnight - datetime.now(UTC) <= timedelta(days=1)
+    assert (midnight.hour, midnight.minute, midnight.second) == (0, 0, 0)
+
+
+@pytest.mark.req("0.40")
+def test_an_app_reads_what_is_left_of_its_plan(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path / "data", workers=1)
+    try:
+        gateway.start()
+        _is_told(gateway, _app(gateway))
+    finally:
+        gateway.close()
+
+
+@pytest.mark.servers
+@pytest.mark.req("0.40")
+@pytest.mark.parametrize("limits", ["exact", "synced"])
+def test_an_app_reads_from_any_worker_what_all_have_counted(tmp_path: Path, redis_server: RedisServer, limits: str) -> None:
+    redis_server.flush()
+    gateway = Gateway(tmp_path / "data", workers=2, cache=Secret(redis_server.url), limits=limits, limits_when_down="refuse")
+    try:
+        gateway.start()
+        login = _app(gateway)
+        _is_told(gateway, login)
+        redis_server.kill()
+        eventually("usage is told without the quota", lambda: "quota" not in gateway.get("/usage", login).json())
+        assert gateway.get("/usage", login).json()["app"] == login.name
     finally:
         redis_server.start()
         gateway.close()
