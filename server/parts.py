@@ -17,6 +17,7 @@ from cache.limiter_synced import SyncedLimiter
 from cache.memory import MemorySharedCache
 from cache.redis import RedisSharedCache
 from cache.redis_connection import RedisConnection
+from cache.replays_file import FileReplays
 from cache.replays_memory import MemoryReplays
 from cache.replays_redis import RedisReplays
 from config.settings import Settings
@@ -99,8 +100,8 @@ async def open_parts(settings: Settings, stack: AsyncExitStack, *, role: str) ->
     """Open all parts; they close with the stack, in reverse order. Raises PlatformError that names the part."""
     assert settings.master_key is not None
     is_office = role in (BACK_OFFICE, DELIVERIES)
-    cache, limits, replays = await _cache_and_limits(settings, stack, counts=not is_office)
     _writable(settings.data_dir)
+    cache, limits, replays = await _cache_and_limits(settings, stack, counts=not is_office)
     database, mirror_database = await _databases(settings, stack, connects=is_office)
     node = node_name(settings.data_dir, role)
     bus = await _bus(settings, stack, node)
@@ -185,8 +186,9 @@ async def _cache_and_limits(settings: Settings, stack: AsyncExitStack, *, counts
     """A process that `counts` connects now: else its first requests would be counted as while Redis is down."""
     address = settings.cache.reveal()
     local = MemoryLimiter()
+    own = _own_replays(settings, stack) if counts else MemoryReplays()  # only gateways are asked
     if address == "memory":
-        return MemorySharedCache(max_bytes=_EMBEDDED_CACHE_BYTES), Limits(local, local), MemoryReplays()
+        return MemorySharedCache(max_bytes=_EMBEDDED_CACHE_BYTES), Limits(local, local), own
     connection = RedisConnection(address)
     cache = RedisSharedCache(connection)
     stack.push_async_callback(cache.close)
@@ -195,12 +197,19 @@ async def _cache_and_limits(settings: Settings, stack: AsyncExitStack, *, counts
         limiter = RedisLimiter(address, local, when_down=settings.limits_when_down)
     else:
         limiter = SyncedLimiter(address, when_down=settings.limits_when_down)
-    replays = RedisReplays(address, fallback=MemoryReplays() if settings.limits_when_down == "local" else None)
+    replays = RedisReplays(address, fallback=own if settings.limits_when_down == "local" else None)
     stack.push_async_callback(limiter.close)
     stack.push_async_callback(replays.close)
     if counts:
         await asyncio.gather(limiter.open(), replays.open())
     return cache, Limits(limiter, local), replays
+
+
+def _own_replays(settings: Settings, stack: AsyncExitStack) -> FileReplays:
+    """Shared by the workers of this node."""
+    replays = FileReplays(settings.data_dir / "replays.table")
+    stack.callback(replays.close)
+    return replays
 
 
 def node_name(data_dir: Path, role: str) -> str:
