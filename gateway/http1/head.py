@@ -25,6 +25,7 @@ from gateway.http1.fields import (
     PROTECTED,
     PROTECTED_PREFIXES,
     REQUEST_ID,
+    TIMEOUT,
     TOKEN_BYTES,
     TRACE,
     TRACE_STATE,
@@ -62,6 +63,7 @@ _MAX_KNOWN_CONNECTIONS = 256  # the same
 _MAX_KNOWN_CONNECTION = 64  # bytes of one
 _MAX_HOST = 255
 _MAX_DIGITS = 18  # of a length: fits a signed 64-bit number
+_MAX_TIMEOUT_DIGITS = 10  # in milliseconds; room for clients that say "for ever" by 2^31-1
 _short_way = scanner.plain_request
 _ID_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 _TRACE_BYTES = b"0123456789abcdef-"
@@ -128,6 +130,8 @@ def _joined(request: Request, kind: int, value: bytes) -> bytes:
         raise malformed("there is more than one Authorization field")
     if kind == API_KEY:
         raise malformed("there is more than one X-Api-Key field")
+    if kind == TIMEOUT:
+        raise _bad_timeout()
     if kind in (CONTENT_LENGTH, TRANSFER_ENCODING):
         raise ambiguous("Content-Length or Transfer-Encoding is given twice")
     if kind in (REQUEST_ID, TRACE):
@@ -169,8 +173,22 @@ def _apply_credential(request: Request, kind: int, value: bytes) -> None:
         request.api_key = value
     elif kind == TRACE_STATE:
         request.trace_state = value
+    elif kind == TIMEOUT:
+        request.timeout_ms = _timeout_ms(value)
     else:  # SIGNED
         request.is_signed = True
+
+
+def _timeout_ms(value: bytes) -> int:
+    """-1 for 0: the time is over, which a gateway in front of this one may well say. What can't be read is refused, as gRPC does
+    with grpc-timeout: a caller that believes in a deadline must not be left waiting for the route's."""
+    if not value.isdigit() or len(value) > _MAX_TIMEOUT_DIGITS:
+        raise _bad_timeout()
+    return int(value) or -1
+
+
+def _bad_timeout() -> Refused:
+    return Refused(400, "deadline_malformed", f"X-Zhiyun-Timeout-Ms is not one number of 1 to {_MAX_TIMEOUT_DIGITS} digits")
 
 
 def _check_host(request: Request, seen: int) -> None:

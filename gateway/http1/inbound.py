@@ -253,7 +253,7 @@ class Inbound:
         at = time.monotonic()
         if is_last:
             request = exchange.request
-            self.deadline = request.deadline = max(request.deadline, at + exchange.pipe.timeout_s)
+            self.deadline = request.deadline = min(max(request.deadline, at + exchange.pipe.timeout_s), exchange.limit)
         else:
             self.deadline = at + self.engine.patience.body_s
 

@@ -45,6 +45,7 @@ cdef class Passage:
 
     @cython.locals(outbound=Outbound, endpoint=EndpointState)
     cdef _release(self)
+    cdef bint _is_hurried(self, int status)
 
     @cython.locals(outbound=Outbound)
     cdef _drop_connection(self)

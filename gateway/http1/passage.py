@@ -182,7 +182,7 @@ class Passage:
         """The upstream's head has come: RAW, DECODED or HELD. What is written of it waits for the first piece of the body."""
         request, owner = self.request, self.owner
         status, length = head.status, head.body_length
-        if status in self.upstream.retried and self._may_repeat(f"status:{status}"):
+        if status in self.upstream.retried and not self._is_hurried(status) and self._may_repeat(f"status:{status}"):
             self._drop_connection()
             self._settle("failed")
             self._repeat()
@@ -313,7 +313,13 @@ class Passage:
         if outbound is not None:
             outbound.drop() if self.is_streaming and self.owner.has_body_left else outbound.release()
             took_s = self.request.upstream_s = time.monotonic() - self.sent_at
-            self.upstream.finished(endpoint, took_s, "failed" if self.request.status in self.upstream.retried else "ok")
+            status = self.request.status
+            outcome = "failed" if status in self.upstream.retried else "ok"
+            self.upstream.finished(endpoint, took_s, "abandoned" if self._is_hurried(status) else outcome)
+
+    def _is_hurried(self, status: int) -> bool:
+        """Whether the upstream, a gateway too it may be, gave up for the client's own deadline, of which we told it."""
+        return status == 504 and self.owner.limit <= self.request.deadline
 
     def _replaced(self) -> None:
         """A stage has an answer of its own. The upstream's connection goes on where its answer had no body, as a 304 has none."""

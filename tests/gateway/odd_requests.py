@@ -355,6 +355,18 @@ def _chunks() -> Iterator[tuple[bytes, bytes, int, str]]:
     yield b"long trailers", chunked(b"0\r\n" + b"X: %b\r\n" % (b"a" * 1000) * 9 + b"\r\n"), 431, "trailers over 8 KiB"
 
 
+def _deadlines() -> Iterator[tuple[bytes, bytes, int, str]]:
+    for value in (b"60000", b"060000", b"9999999999", b" 60000\t", b"0"):
+        yield value, with_lines(b"X-Zhiyun-Timeout-Ms: " + value), ACCEPTED, "milliseconds that the client waits"
+    for value in (
+        *(b"", b"-1", b"+1", b"1.5", b"1e3", b"1 2", b"1, 2", b"1s", b"0x10", b"99999999999", b"\xb2", b"never"),
+        *(b"60000;a",),
+    ):
+        yield value, with_lines(b"X-Zhiyun-Timeout-Ms: " + value), 400, "no number of 1 to 10 digits"
+    twice = (b"X-Zhiyun-Timeout-Ms: 60000", b"x-zhiyun-timeout-ms: 60000")
+    yield b"twice", with_lines(*twice), 400, "one only, even if equal"
+
+
 def _limits() -> Iterator[tuple[bytes, bytes, int, str]]:
     yield b"target of 8193", with_target(b"/" + b"a" * 8192), 414, "over 8 KiB"
     yield b"query of 9000", with_target(b"/?" + b"a" * 9000), 414, "over 8 KiB"
@@ -380,6 +392,7 @@ GROUPS = {
     "Transfer-Encoding": _codings,
     "Connection": _connections,
     "chunked body": _chunks,
+    "deadline": _deadlines,
     "limit": _limits,
 }
 ODD_REQUESTS = [odd for group, made in GROUPS.items() for odd in _each(group, made())]

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -504,3 +505,78 @@ async def test_the_upstream_is_told_how_long_anybody_waits(rig: Rig, upstream: U
     found = re.findall(rb"X-Zhiyun-Timeout-Ms: (\d+)\r\n", upstream.seen[0][0])
     assert len(found) == 1
     assert 0 < int(found[0]) <= 2000
+
+
+def _over(answer: bytes) -> tuple[int, bool]:
+    """The answer's status, and whether it says that the client's own time is over."""
+    return _status(answer), b'"deadline_exceeded"' in answer
+
+
+async def test_a_client_s_deadline_shortens_the_route_s_and_is_passed_on(rig: Rig, upstream: Upstream) -> None:
+    upstream.answers[b"/slow"] = b"HANG"
+    started = time.monotonic()
+    answer = await rig.exchange(closing(b"GET /slow HTTP/1.1\r\nx-zhiyun-timeout-ms: 200"))
+    assert _over(answer) == (504, True)
+    assert 0.19 < time.monotonic() - started < 0.6
+    (told,) = re.findall(rb"(?i)X-Zhiyun-Timeout-Ms: (\d+)\r\n", upstream.seen[0][0])
+    assert 100 < int(told) <= 200
+    assert (await rig.exchange(closing(b"GET / HTTP/1.1\r\nX-Zhiyun-Timeout-Ms: 200"))).endswith(b"ok")
+
+
+async def test_a_deadline_of_the_client_s_is_no_fault_of_the_upstream_s(rig: Rig, upstream: Upstream) -> None:
+    upstream.answers[b"/slow"] = b"HANG"
+    for _ in range(20):
+        assert _over(await rig.exchange(closing(b"GET /slow HTTP/1.1\r\nX-Zhiyun-Timeout-Ms: 10"))) == (504, True)
+    upstream.answers[b"/next"] = b"HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n"
+    for _ in range(20):
+        assert _status(await rig.exchange(closing(b"GET /next HTTP/1.1\r\nX-Zhiyun-Timeout-Ms: 2000"))) == 504
+    asked = [head for head, _ in upstream.seen if head.startswith(b"GET /next ")]
+    assert len(asked) == 20, "a gateway behind us gave up for it: that is not tried again either"
+    state = rig.upstreams.get("up")
+    assert (state.endpoints[0].failures, state.active) == (0, 0)
+    assert _status(await rig.exchange(closing(b"GET / HTTP/1.1"))) == 200
+    assert _status(await rig.exchange(closing(b"GET /next HTTP/1.1\r\nX-Zhiyun-Timeout-Ms: 60000"))) == 504
+    assert state.endpoints[0].failures > 0, "the route's own deadline came first"
+
+
+async def test_a_deadline_that_is_over_is_answered_without_the_upstream(rig: Rig, upstream: Upstream) -> None:
+    assert _over(await rig.exchange(closing(b"GET / HTTP/1.1\r\nX-Zhiyun-Timeout-Ms: 0"))) == (504, True)
+    assert upstream.seen == []
+    assert b'"deadline_malformed"' in await rig.exchange(closing(b"GET / HTTP/1.1\r\nX-Zhiyun-Timeout-Ms: soon"))
+
+
+async def test_the_route_s_time_stays_the_ceiling(rig: Rig, upstream: Upstream) -> None:
+    upstream.answers[b"/slow"] = b"HANG"
+    rig.route("*", limits={"timeout_s": 0.3})
+    answer = await rig.exchange(closing(b"GET /slow HTTP/1.1\r\nX-Zhiyun-Timeout-Ms: 9999999999"))
+    assert _status(answer) == 504
+    assert b'"upstream_timeout"' in answer
+    assert int(re.findall(rb"X-Zhiyun-Timeout-Ms: (\d+)", upstream.seen[0][0])[0]) <= 300
+
+
+async def test_a_client_s_deadline_counts_while_it_sends_and_after(rig: Rig, upstream: Upstream) -> None:
+    """The route's time counts from the last byte of a body, the client's own from the first of its head."""
+    upstream.answers[b"/slow"] = b"HANG"
+    deadline = b"HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nConnection: close\r\nX-Zhiyun-Timeout-Ms: 400\r\n\r\n"
+    for path, rest in ((b"/ ", b""), (b"/slow ", b"cd")):
+        started = time.monotonic()
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+        writer.write(b"POST " + path + deadline + b"ab")
+        await asyncio.sleep(0.1)
+        writer.write(rest)
+        assert _over(await asyncio.wait_for(reader.read(), 5)) == (504, True)
+        assert 0.35 < time.monotonic() - started < 0.9
+        writer.close()
+
+
+async def test_an_answer_that_has_begun_is_not_cut_by_the_client_s_deadline(rig: Rig) -> None:
+    async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab")
+        await asyncio.sleep(0.3)
+        writer.write(b"cd")
+        writer.close()
+
+    await rig.upstream(slowly)
+    rig.route("*")
+    assert (await rig.exchange(closing(b"GET / HTTP/1.1\r\nX-Zhiyun-Timeout-Ms: 150"))).endswith(b"\r\n\r\nabcd")

@@ -6,7 +6,7 @@ NAMES = (
     *(b"Host", b"host", b"Content-Length", b"content-length", b"Transfer-Encoding", b"Connection", b"connection", b"Expect"),
     *(b"Upgrade", b"Authorization", b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Request-Id", b"traceparent", b"Keep-Alive"),
     *(b"TE", b"Trailer", b"Proxy-Connection", b"X-Zhiyun-App", b"x-zhiyun-", b"x-zhiyun", b"HTTP2-Settings", b"Accept", b"X-A"),
-    *(b"User-Agent", b"Cookie", b"X_A", b"Content-Type", b"Hos", b"Hostx", b"", b"a b", b"X-\xff"),
+    *(b"User-Agent", b"Cookie", b"X_A", b"Content-Type", b"Hos", b"Hostx", b"", b"a b", b"X-\xff", b"X-Zhiyun-Timeout-Ms"),
 )
 VALUES = (
     *(

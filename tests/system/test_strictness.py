@@ -35,6 +35,7 @@ BEFORE_A_ROUTE = {
     "request line: empty line first": (ACCEPTED, "the listener skips one empty line (RFC 9112 §2.2)"),
     "target: /a%2Fb": (400, "an encoded slash is for data services; it is never sent on"),
     "target: /a%5cb": (400, "an encoded backslash, the same"),
+    "deadline: 0": (504, "its time is over: nobody waits for an answer of the upstream's"),
 }
 """What a connection and a pass-through route make of a case, where it differs from the corpus, and why."""
 
