@@ -34,7 +34,7 @@ from gateway.http1.fields import (
 )
 from gateway.http1.message import Request
 from gateway.http1.refused import Refused, ambiguous, malformed, upstream_malformed
-from gateway.http1.target import normalised
+from gateway.http1.target import normalised, origin_form
 
 __all__ = [
     "CHUNKED",
@@ -90,10 +90,30 @@ def parse_request(head: bytes) -> Request:
     request.minor = minor
     if verb in (b"CONNECT", b"TRACE"):
         raise Refused(501, "method_unknown", "CONNECT and TRACE are not offered")
-    if not is_plain:
-        request.target, request.has_encoded_slash = normalised(target, verb)
+    if is_plain:
+        _apply_fields(request, told)
+        return request
+    scheme, authority, target = origin_form(target, verb)
+    request.target, request.has_encoded_slash = normalised(target, verb)
     _apply_fields(request, told)
+    if authority:
+        _take_authority(request, scheme, authority)
     return request
+
+
+def _take_authority(request: Request, scheme: bytes, authority: bytes) -> None:
+    """RFC 9112 §3.2.2: the target's authority takes the place of Host. One that disagrees is refused, as HAProxy does, not ignored,
+    as the RFC says and nginx does: its sender breaks §3.2, and what has read Host before us has decided about another host. The
+    scheme decides nothing: what the connection is, is known."""
+    if authority not in _KNOWN_HOSTS:
+        _check_new_host(authority, "the target's authority")
+    if request.host and _without_default_port(request.host, scheme) != _without_default_port(authority, scheme):
+        raise malformed("the Host field and the target name two hosts")
+    request.host = authority
+
+
+def _without_default_port(host: bytes, scheme: bytes) -> bytes:
+    return host.lower().removesuffix(b":443" if scheme == b"https" else b":80")
 
 
 def _apply_fields(request: Request, told: list[tuple[int, bytes]]) -> None:
@@ -196,13 +216,13 @@ def _check_host(request: Request, seen: int) -> None:
         if request.minor == 1:
             raise malformed("the Host field is missing")
     elif request.host not in _KNOWN_HOSTS:
-        _check_new_host(request.host)
+        _check_new_host(request.host, "the Host field")
 
 
-def _check_new_host(host: bytes) -> None:
+def _check_new_host(host: bytes, what: str) -> None:
     found = _HOST.fullmatch(host) if len(host) <= _MAX_HOST else None
     if found is None or int(found[2] or 0) > 65_535 or (found[1] is not None and not _is_ipv6(found[1])):
-        raise malformed("the Host field is no host name or address with an optional port")
+        raise malformed(f"{what} is no host name or address with an optional port")
     if len(_KNOWN_HOSTS) >= _MAX_KNOWN_HOSTS:
         _KNOWN_HOSTS.clear()
     _KNOWN_HOSTS.add(host)

@@ -105,6 +105,11 @@ def test_the_examples_of_section_2_2() -> None:
         '"@path": /path',
         '"@query": ?param=value',
     ]
+    absolute = request_from(b"GET https://www.example.com/path?param=value HTTP/1.1\r\nHost: www.example.com\r\n\r\n")
+    assert base_of(absolute, '("@request-target" "@path")').splitlines()[:-1] == [
+        '"@request-target": https://www.example.com/path?param=value',
+        '"@path": /path',
+    ]
     bare = request_from(b"GET /path HTTP/1.1\r\nHost: www.example.com:8443\r\n\r\n")
     assert base_of(bare, '("@query" "@authority")').splitlines()[:-1] == ['"@query": ?', '"@authority": www.example.com:8443']
 

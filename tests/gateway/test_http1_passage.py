@@ -97,6 +97,17 @@ async def test_what_the_upstream_sees_is_the_request_and_who_sent_it(rig: Rig, u
     assert answer.endswith(b"\r\n\r\nok")
 
 
+async def test_an_absolute_target_goes_on_as_a_path_with_its_authority_as_host(rig: Rig, upstream: Upstream) -> None:
+    (endpoint,) = rig.upstreams.get("up").endpoints
+    rig.declare("up", endpoint.url, host="client")
+    await rig.exchange(b"GET http://A.example:80/a?b HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+    assert upstream.seen[0][0].startswith(b"GET /a?b HTTP/1.1\r\nHost: A.example:80\r\n")
+    assert upstream.seen[0][0].lower().count(b"host: ") == 1
+    answer = await rig.exchange(b"GET http://a.example/ HTTP/1.1\r\nHost: b.example\r\n\r\n")
+    assert _status(answer) == 400
+    assert len(upstream.seen) == 1
+
+
 async def test_credentials_that_the_platform_used_go_no_further(rig: Rig, upstream: Upstream) -> None:
     class Known:
         name = "authenticate"

@@ -31,6 +31,7 @@ VALUES = (
 )
 TARGETS = (
     *(b"/", b"/a", b"/api/v1/items/7?page=3", b"/a//b", b"/a/../b", b"/%2e%2e", b"/%41%2f", b"/a%", b"*", b"http://a/", b"/a#b"),
+    *(b"http://a.example", b"HTTPS://a.example:443/a?b", b"http://a.example:80?c", b"http://b.example/", b"http://u@a.example/"),
     *(b"/a;b=c", b"/.a", b"/a/.", b"/?", b"/?%zz", b"/?{}", b"/\\", b"/%00", b"", b"/" + b"a" * 8191, b"/" + b"a" * 8192),
 )
 _PATH = st.lists(
