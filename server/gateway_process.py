@@ -78,7 +78,7 @@ class _Worker:
         """Streams and tunnels were allowed by the snapshot before: an app may have lost its right since."""
         await self.load(snapshot)
         engine.end_streams()
-        engine.recheck(self.gateway.still_allows)
+        engine.recheck()
 
 
 def _gone(endpoints: Iterable[EndpointState]) -> None:
@@ -124,6 +124,7 @@ async def main(child: Child) -> None:
         is_trusted=trusted(settings),
         next_trace=observation.tracer.next_trace,
         count=observation.recorder.count,
+        allowed_until=worker.gateway.allowed_until,
     )
     _end_revoked(engine, sessions)
     observation.recorder.gauges.update(
@@ -166,12 +167,14 @@ def _observation(parts: Parts, settings: Settings) -> Observation:
 def _end_revoked(engine: Engine, sessions: SessionParts) -> None:
     """A session that is revoked takes its open tunnels and streams with it."""
 
-    def is_allowed(request: Request) -> bool:
-        who = request.identity
-        return who is None or not sessions.revocations.is_revoked(who.session, who.app, who.device)
+    def ended(news: Sequence[Revocation]) -> None:
+        names = {(each.scope, each.name) for each in news}
 
-    def ended(_: Sequence[Revocation]) -> None:
-        engine.recheck(is_allowed)
+        def is_concerned(request: Request) -> bool:
+            who = request.identity
+            return who is not None and not names.isdisjoint((("session", who.session), ("app", who.app), ("device", who.device)))
+
+        engine.recheck(is_concerned)
         engine.end_streams()  # their readers come again, and are asked again who they are
 
     sessions.revocations.on_revoked(ended)

@@ -111,8 +111,24 @@ class Bearer:
         if self._is_revoked(identity.session, identity.app, identity.device) or (
             known.made and self._is_revoked(known.made, identity.app)
         ):
-            raise Unauthenticated("the session of this token has been revoked", code="token_revoked")
+            raise _revoked()
         return identity if known.bound is None else self._proved(request, identity, known.bound)
+
+    def holds_until(self, request: Request) -> float:
+        """Raises as `identify` does."""
+        given = request.authorization
+        known = self._memo[given]
+        if known is None or known.until <= self._now():
+            known = self._verified(given)
+        self._check_session(known)
+        return known.until
+
+    def _check_session(self, known: Verified) -> None:
+        identity = known.identity
+        if self._is_revoked(identity.session, identity.app, identity.device) or (
+            known.made and self._is_revoked(known.made, identity.app)
+        ):
+            raise _revoked()
 
     def _verified(self, given: bytes) -> Verified:
         scheme, _, text = given.partition(b" ")
@@ -163,6 +179,10 @@ def _is_of(certificate: bytes | None, x5t: str) -> bool:
     if certificate is None:
         return False
     return hmac.compare_digest(packed(hashlib.sha256(certificate).digest()), x5t.encode("utf-8", "replace"))
+
+
+def _revoked() -> Unauthenticated:
+    return Unauthenticated("the session of this token has been revoked", code="token_revoked")
 
 
 def _binding(detail: str) -> Unauthenticated:

@@ -6,6 +6,7 @@ cdef class Engine:
     cdef public object patience
     cdef public object next_trace
     cdef public object count
+    cdef public object allowed_until
     cdef public object loop
     cdef public dict connections
     cdef public bint is_draining

@@ -15,6 +15,7 @@ from gateway.http1.head import MAX_HEAD_BYTES, has_bare_line_end, parse_request,
 from gateway.http1.message import Request, Response
 from gateway.http1.passage import Passage
 from gateway.http1.refused import Refused
+from gateway.http1.tunnel import GOING_AWAY
 from gateway.problems import problem
 
 IDLE, BODY, BUSY, TUNNEL, LINGER, CLOSED = 0, 1, 2, 3, 4, 5
@@ -374,11 +375,16 @@ class Inbound:
         """The request that opened the tunnel, where there is one."""
         return self.exchange.request if self.state == TUNNEL and self.exchange is not None else None
 
+    def recheck(self) -> None:
+        """Ask again whether the tunnel is allowed, where there is one."""
+        if self.passage is not None:
+            self.passage.recheck()
+
     def timed_out(self, at: float) -> None:
         """`deadline` has passed."""
         exchange = self.exchange
         if self.passage is not None:
-            self.passage.end_tunnel()
+            self.passage.tunnel_timed_out(at)
         elif exchange is None:
             if self.state == IDLE and self.buffer:
                 self._refuse(Refused(408, "request_timeout", "the request did not arrive in time"), self.buffer)
@@ -392,7 +398,10 @@ class Inbound:
             exchange.timed_out(at)
 
     def drain(self) -> None:
-        """End after the next answer, which says so. Without one under way it waits a moment: one may be coming."""
+        """End after the next answer, which says so. Without one under way it waits a moment: one may be coming. A tunnel has no
+        end of its own: it is closed, and its client comes again to another worker."""
+        if self.passage is not None:
+            self.passage.close_tunnel(GOING_AWAY)
         if self.exchange is None or not self.exchange.is_answered:
             self.keep_alive = False
         if self.state == IDLE and not self.buffer:
