@@ -11,6 +11,7 @@ import msgspec
 
 from config.settings import Settings
 from core.bus import Reader, Subscription
+from core.purges import PURGED_PATTERN, purge_of
 from core.sessions import Revocation
 from exchange.services.tiers import Tiers
 from exchange.sinks import CHANGED_PATTERN
@@ -24,6 +25,7 @@ from gateway.http1.engine import Engine
 from gateway.http1.outbound import close_idle, tls_context
 from gateway.listener import Listener, bind
 from gateway.metrics import MetricsEndpoint
+from gateway.numbered_feed import NumberedFeed
 from gateway.observation import Observation, ObservationSettings
 from gateway.pipe import Pipe
 from gateway.pipeline import Composer, Gateway, Lasting
@@ -44,6 +46,7 @@ from server.sources import SourcePool
 from server.version import VERSION
 
 _POOL_SWEEP_S = 5.0
+_PURGES_S = 1.0  # a purge comes by the bus; this is for when it is down
 
 
 class _Worker:
@@ -116,6 +119,7 @@ async def main(child: Child) -> None:
     watcher = watcher_of(parts, "")
     changed = await _broadcast(parts, "caches", CHANGED_PATTERN)
     declared = await _broadcast(parts, "snapshots", REGISTRY_CHANGED)
+    purged = await _broadcast(parts, "answers", PURGED_PATTERN)
     await worker.load(await watcher.current())
     engine = Engine(
         worker.gateway,
@@ -144,6 +148,9 @@ async def main(child: Child) -> None:
     child.tasks.keep(lambda: follow(watcher, lambda snapshot: worker.reload(snapshot, engine)), name="snapshot")
     child.tasks.keep(lambda: _announce(changed, worker.tiers), name="invalidation")
     child.tasks.keep(lambda: _wake(declared, watcher), name="registry")
+    purges = NumberedFeed("purges", parts.purges.read, worker.lasting.responses.take_purges, purge_of, interval_s=_PURGES_S)
+    child.tasks.keep(lambda: purges.listen(purged), name="purges told")
+    child.tasks.keep(purges.poll, name="purges read")
     child.tasks.keep(lambda: _close_idle(worker), name="idle connections")
     child.tasks.keep(lambda: beat(parts, "gateway", lambda: worker.revision, observation.recorder.traffic), name="heartbeat")
     gc.collect()
