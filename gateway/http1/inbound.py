@@ -102,8 +102,8 @@ class Inbound:
             assert self.exchange is not None
             self.exchange.fail(InvalidInput("the body ended before it was whole", code="malformed_request"))
             return True
-        if self.state == TUNNEL and self.passage is not None:
-            self.passage.end_tunnel()
+        if self.passage is not None and self.passage.tunnel is not None:
+            self.passage.tunnel.end()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -377,14 +377,14 @@ class Inbound:
 
     def recheck(self) -> None:
         """Ask again whether the tunnel is allowed, where there is one."""
-        if self.passage is not None:
-            self.passage.recheck()
+        if self.passage is not None and self.passage.tunnel is not None:
+            self.passage.tunnel.recheck()
 
     def timed_out(self, at: float) -> None:
         """`deadline` has passed."""
         exchange = self.exchange
-        if self.passage is not None:
-            self.passage.tunnel_timed_out(at)
+        if self.passage is not None and self.passage.tunnel is not None:
+            self.passage.tunnel.timed_out(at)
         elif exchange is None:
             if self.state == IDLE and self.buffer:
                 self._refuse(Refused(408, "request_timeout", "the request did not arrive in time"), self.buffer)
@@ -400,8 +400,8 @@ class Inbound:
     def drain(self) -> None:
         """End after the next answer, which says so. Without one under way it waits a moment: one may be coming. A tunnel has no
         end of its own: it is closed, and its client comes again to another worker."""
-        if self.passage is not None:
-            self.passage.close_tunnel(GOING_AWAY)
+        if self.passage is not None and self.passage.tunnel is not None:
+            self.passage.tunnel.close(GOING_AWAY)
         if self.exchange is None or not self.exchange.is_answered:
             self.keep_alive = False
         if self.state == IDLE and not self.buffer:

@@ -11,12 +11,11 @@ from core.errors import DeadlineExceeded, NotConnected, PlatformError, Unavailab
 from gateway.http1 import answer
 from gateway.http1.head import ResponseHead
 from gateway.http1.message import Response
+from gateway.http1.open_tunnel import OpenTunnel
 from gateway.http1.outbound import DECODED, HELD, RAW, Outbound, dial
 from gateway.http1.relay import Relay
-from gateway.http1.tunnel import GOING_AWAY, NOT_ALLOWED, Tunnel
 
 PASS = 2  # of inbound, which imports exchange, which imports this module
-_FAREWELL_S = 1.0  # for both sides of a tunnel to answer a close frame
 
 
 class Passage:
@@ -36,7 +35,7 @@ class Passage:
         self.kept: bytes | None = None  # the request body as framed, while it may have to be sent again
         self.is_streaming = False  # the request body is passed on as it comes
         self.relay: Relay | None = None
-        self.tunnel: Tunnel | None = None
+        self.tunnel: OpenTunnel | None = None
 
     # -- there
 
@@ -145,7 +144,7 @@ class Passage:
             return
         self.outbound = None
         if self.tunnel is not None:
-            self._server_gone(self.tunnel)
+            self.tunnel.server_gone()
             return
         may_repeat = self._may_repeat(failure)
         outcome = "refused" if failure == "connect" else "failed"
@@ -352,91 +351,19 @@ class Passage:
 
     def switched(self, head: ResponseHead, rest: bytes) -> None:
         """101: from here on bytes go through (RFC 9110 §7.8)."""
-        request, proxy, owner = self.request, self.proxy, self.owner
+        request = self.request
         request.status = 101
         request.upstream = self.endpoint.url
-        owner.is_answered = True
+        self.owner.is_answered = True
         upgrade = b"Connection: Upgrade\r\nUpgrade: " + request.upgrade + b"\r\n\r\n"
         self.inbound.transport.write(head.status_line + head.forward + answer.told(request) + upgrade)
-        self.tunnel = Tunnel(proxy.idle_s, proxy.max_message_bytes)
-        self.inbound.open_tunnel(self)
-        if rest:
-            self.tunnelled(rest, is_client=False)
-        self.recheck()
-        if owner.engine.is_draining:
-            self.close_tunnel(GOING_AWAY)
+        tunnel = self.tunnel = OpenTunnel(self)
+        tunnel.begin(rest)
 
     def tunnelled(self, data: bytes, *, is_client: bool) -> None:
-        """Bytes of a tunnel from one side to the other, as far as they keep to its limits."""
-        tunnel, request, outbound = self.tunnel, self.request, self.outbound
-        if tunnel is None:
-            return
-        if tunnel.code:
-            self._farewell(tunnel, *tunnel.tail(data, is_client=is_client))
-            return
-        self.inbound.deadline = min(time.monotonic() + tunnel.idle_s, tunnel.until)
-        if not tunnel.passes(data, is_client=is_client):
-            request.error_code = "message_refused"
-            self.close_tunnel(tunnel.refusal)
-        elif is_client:
-            assert outbound is not None
-            request.received_bytes += len(data)
-            outbound.transport.write(data)
-        else:
-            request.sent_bytes += len(data)
-            self.inbound.transport.write(data)
-
-    def recheck(self) -> None:
-        """Whether the tunnel is allowed still, and for how long nobody has to ask again: a token ends, say."""
-        tunnel = self.tunnel
-        if tunnel is None or tunnel.code:
-            return
-        left_s = self.owner.engine.allowed_until(self.request) - time.time()
-        if left_s > 0:
-            tunnel.until = time.monotonic() + left_s
-            self.inbound.deadline = min(self.inbound.deadline, tunnel.until)
-        else:
-            self.request.error_code = "tunnel_not_allowed"
-            self.close_tunnel(NOT_ALLOWED)
-
-    def close_tunnel(self, code: int) -> None:
-        """End it properly (RFC 6455 §7): a close frame to each side, a moment for its answer, then the connections."""
-        tunnel = self.tunnel
-        if tunnel is not None and not tunnel.code:
-            self.inbound.deadline = time.monotonic() + _FAREWELL_S
-            self._farewell(tunnel, *tunnel.end(code))
-
-    def _farewell(self, tunnel: Tunnel, to_client: bytes, to_server: bytes) -> None:
-        if to_client:
-            self.inbound.transport.write(to_client)
-        if to_server and self.outbound is not None:
-            self.outbound.transport.write(to_server)
-        if tunnel.is_over:
-            self.end_tunnel()
-
-    def _server_gone(self, tunnel: Tunnel) -> None:
-        tunnel.server_gone()
-        if not tunnel.code or tunnel.is_over:
-            self.end_tunnel()
-
-    def tunnel_timed_out(self, at: float) -> None:
-        """Nothing passed for long, or it has to be asked again whether it is allowed, or the moment of a farewell is over."""
-        tunnel = self.tunnel
-        if tunnel is None or tunnel.code:
-            self.end_tunnel()
-            self.inbound.transport.abort()  # a client that reads nothing would never let it close
-        elif at >= tunnel.until:
-            self.inbound.deadline = time.monotonic() + tunnel.idle_s
-            self.recheck()
-        else:
-            self.close_tunnel(GOING_AWAY)
-
-    def end_tunnel(self) -> None:
-        """One side has closed, or both had their moment."""
-        self.tunnel = None
-        self.drop("ok")
-        self.owner.end()
-        self.inbound.finished()
+        """Bytes of a tunnel, from one side."""
+        if self.tunnel is not None:
+            self.tunnel.passes(data, is_client=is_client)
 
 
 def _pairs(block: bytes) -> list[tuple[str, str]]:
