@@ -78,9 +78,9 @@ class AppCache(Generic[T]):
                 if not keys:
                     del self._tags[tag]
 
-    def drop_tag(self, tag: str) -> int:
-        """Forget every entry that carries the tag; how many."""
-        keys = tuple(self._tags.get(tag, ()))
+    def drop_tag(self, tag: str, *, where: Callable[[tuple[str, ...]], bool] | None = None) -> int:
+        """Forget every entry that carries the tag, and with `where` only those of whose tags it says so; how many."""
+        keys = tuple(key for key in self._tags.get(tag, ()) if where is None or where(self._entries[key][3]))
         for key in keys:
             self.delete(key)
         return len(keys)

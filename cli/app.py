@@ -4,6 +4,7 @@ from cli import (
     apps,
     audit,
     bus,
+    cached_answers,
     credentials,
     demo,
     doctor,
@@ -51,6 +52,7 @@ for module, name, text in (
     (jobs, "job", "Collection jobs 采集任务"),
     (bus, "bus", "The data bus 数据总线"),
     (sessions, "session", "Sessions of apps: their access tokens 会话"),
+    (cached_answers, "cache", "Answers that gateways keep 应答缓存"),
     (users, "user", "Console users 控制台用户"),
 ):
     commands = group(text)

@@ -28,3 +28,9 @@ class Means(Protocol):
     def identify(self, request: Request) -> Identity | Awaitable[Identity]:
         """Who it is. Raises Unauthenticated with a code that says what is wrong, and never tells which secret was nearly right."""
         ...
+
+    def holds_until(self, request: Request) -> float:
+        """Until when (epoch seconds) nobody has to ask again about the credential of a request that was let in by it and goes on,
+        as a tunnel does. What can be proved once only (a nonce, a proof of possession) is not asked for again. Raises
+        Unauthenticated where it would not be let in any more."""
+        ...

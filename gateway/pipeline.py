@@ -1,5 +1,6 @@
 """Every pipe of a snapshot: which path runs through which stages to which service or upstream. Composed once when it is loaded."""
 
+import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,6 +29,7 @@ from gateway.router import Router
 from gateway.sessions import SessionParts
 from gateway.shaping import route_fields, route_shaping, service_fields, service_shaping
 from gateway.stage import Handler, Request, Response, Stage
+from gateway.stages.authenticate import Authenticate
 from gateway.stages.authorise import Admission, Authorise
 from gateway.stages.cache import Cache
 from gateway.stages.fields import Operation
@@ -233,13 +235,17 @@ class Gateway:
         else:
             self._router.update(entries)
 
-    def still_allows(self, request: Request) -> bool:
-        """Whether the request of an open tunnel would be let in now: its route is there, and its app may use it."""
+    def allowed_until(self, request: Request) -> float:
+        """Until when (epoch seconds) nobody has to ask again about the request of an open tunnel; 0 where it would not be let in
+        now: its route is another, its credential does not hold any more, or its app may not use it."""
+        until = math.inf
         try:
             pipe = self.find(request)
-            stages: Sequence[Stage] = [stage for stage in pipe.stages if stage.name in _CHECKED]
-            for stage in stages:
-                stage.on_request(request)
+            for stage in pipe.stages:
+                if isinstance(stage, Authenticate):
+                    until = stage.holds_until(request)
+                elif stage.name in _CHECKED:
+                    stage.on_request(request)
         except PlatformError:
-            return False
-        return bool(pipe.name == request.pipe.name)
+            return 0.0
+        return until if pipe.name == request.pipe.name else 0.0

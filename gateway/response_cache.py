@@ -5,7 +5,7 @@ It also knows which answers are on their way, so that equal requests wait for on
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -15,12 +15,14 @@ from msgspec import Struct
 from cache.app import AppCache
 from config.model import Platform
 from config.types import encode
+from core.purges import Purge
 from gateway.cache_rules import Stored
 from gateway.stage import Outcome, Response
 
 Key = tuple[Any, ...]
 _VARIED_S = 86_400.0
 _PASSED_S = 10.0
+_MAX_PURGED = 1024
 
 
 class Varied(Struct, frozen=True):
@@ -65,6 +67,7 @@ class ResponseStore:
         self._entries: AppCache[Entry] = AppCache(max_bytes=max_bytes, max_entries=max_entries, clock=clock)
         self._flights: dict[Key, Flight] = {}
         self._routes: Mapping[str, object] = {}
+        self._purged: dict[str, None] = {}  # the last purges, by id
         self.find = self._entries.get
 
     @property
@@ -113,16 +116,27 @@ class ResponseStore:
 
     def invalidate(self, target: str) -> None:
         """Forget every answer of this target, also those on their way (RFC 9111 §4.4). Other workers' copies stay."""
-        self._forget(target, lambda flight: flight.target == target)
-
-    def purge(self, route: str) -> int:
-        """Forget every answer of a route; how many."""
-        return self._forget(f"route:{route}", lambda flight: flight.route == f"route:{route}")
-
-    def _forget(self, tag: str, concerns: Callable[[Flight], bool]) -> int:
         for flight in self._flights.values():
-            flight.is_void = flight.is_void or concerns(flight)
-        return self._entries.drop_tag(tag)
+            flight.is_void = flight.is_void or flight.target == target
+        self._entries.drop_tag(target)
+
+    def purge(self, route: str, prefix: str = "") -> int:
+        """Forget every answer of a route, or those whose target begins with that path, also those on their way; how many."""
+        tag = f"route:{route}"
+        for flight in self._flights.values():
+            flight.is_void = flight.is_void or (flight.route == tag and _is_below(prefix, flight.target))
+        if not prefix:
+            return self._entries.drop_tag(tag)
+        return self._entries.drop_tag(tag, where=lambda tags: _is_below(prefix, tags[-1]))
+
+    def take_purges(self, found: Sequence[Purge]) -> None:
+        """Purges that were told to every process, each by two ways: what was kept since the first telling stays."""
+        for each in found:
+            if each.id not in self._purged:
+                self._purged[each.id] = None
+                self.purge(each.route, each.prefix)
+        while len(self._purged) > _MAX_PURGED:
+            del self._purged[next(iter(self._purged))]
 
     def follow(self, platform: Platform) -> None:
         """A snapshot was loaded: forget the answers of routes and services that are gone or changed, or whose upstream or callers'
@@ -132,6 +146,11 @@ class ResponseStore:
             if now.get(name) != known:
                 self.purge(name)
         self._routes = now
+
+
+def _is_below(prefix: str, target: str) -> bool:
+    """`target`: the host, then path and query (see `stages.cache`)."""
+    return target.startswith(prefix, max(target.find("/"), 0))
 
 
 def _fingerprints(platform: Platform) -> dict[str, object]:

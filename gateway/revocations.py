@@ -1,4 +1,4 @@
-"""Which sessions are revoked: asked on every request, told by `revocation_feed`. A value in memory, bounded, without I/O."""
+"""Which sessions are revoked: asked on every request, told by `numbered_feed`. A value in memory, bounded, without I/O."""
 
 from collections.abc import Callable, Sequence
 

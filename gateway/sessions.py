@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from core.bus import Subscription, Transport
-from core.sessions import REVOKED_PATTERN, AppSessions
+from core.sessions import REVOKED_PATTERN, AppSessions, revocation_of
 from core.supervise import Tasks
-from gateway.revocation_feed import RevocationFeed
+from gateway.numbered_feed import NumberedFeed
 from gateway.revocations import Revocations
 from gateway.session_log import SessionLog
 from registry.app_sessions import Revoker
@@ -27,7 +27,9 @@ async def open_sessions(
     """To be awaited before the first request is served: what was revoked earlier is known then, unless the database is down. The
     tasks end, and the last sessions are written, when `tasks` is closed, which must be before the database is."""
     revocations, log = Revocations(), SessionLog(store)
-    feed = RevocationFeed(revocations, store, interval_s=poll_s)
+    feed = NumberedFeed(
+        "revocations", store.revocations, revocations.revoke, revocation_of, interval_s=poll_s, tidy=revocations.drop_expired
+    )
     told = await bus.subscribe(Subscription(f"revocations-{node}", REVOKED_PATTERN, channel="control", durable=False))
     await feed.catch_up()
     tasks.keep(lambda: feed.listen(told), name="revocations told")

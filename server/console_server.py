@@ -14,6 +14,7 @@ from core.errors import Unavailable
 from core.supervise import Tasks
 from exchange.replay import Replay
 from registry.app_sessions import Revoker
+from registry.purges import Purger
 from server.access import Access
 from server.child import Child, report
 from server.parts import Parts
@@ -35,6 +36,7 @@ async def serve_console(
         nodes=parts.nodes,
         app_sessions=parts.app_sessions,
         revoker=Revoker(parts.app_sessions, parts.bus, node=parts.node),
+        purger=Purger(parts.purges, parts.bus, node=parts.node),
         usage=parts.usage,
         metrics_folder=parts.settings.data_dir / "metrics",
         mirror=parts.mirror,

@@ -11,6 +11,7 @@ import msgspec
 
 from config.settings import Settings
 from core.bus import Reader, Subscription
+from core.purges import PURGED_PATTERN, purge_of
 from core.sessions import Revocation
 from exchange.services.tiers import Tiers
 from exchange.sinks import CHANGED_PATTERN
@@ -24,6 +25,7 @@ from gateway.http1.engine import Engine
 from gateway.http1.outbound import close_idle, tls_context
 from gateway.listener import Listener, bind
 from gateway.metrics import MetricsEndpoint
+from gateway.numbered_feed import NumberedFeed
 from gateway.observation import Observation, ObservationSettings
 from gateway.pipe import Pipe
 from gateway.pipeline import Composer, Gateway, Lasting
@@ -44,6 +46,7 @@ from server.sources import SourcePool
 from server.version import VERSION
 
 _POOL_SWEEP_S = 5.0
+_PURGES_S = 1.0  # a purge comes by the bus; this is for when it is down
 
 
 class _Worker:
@@ -78,7 +81,7 @@ class _Worker:
         """Streams and tunnels were allowed by the snapshot before: an app may have lost its right since."""
         await self.load(snapshot)
         engine.end_streams()
-        engine.recheck(self.gateway.still_allows)
+        engine.recheck()
 
 
 def _gone(endpoints: Iterable[EndpointState]) -> None:
@@ -116,6 +119,7 @@ async def main(child: Child) -> None:
     watcher = watcher_of(parts, "")
     changed = await _broadcast(parts, "caches", CHANGED_PATTERN)
     declared = await _broadcast(parts, "snapshots", REGISTRY_CHANGED)
+    purged = await _broadcast(parts, "answers", PURGED_PATTERN)
     await worker.load(await watcher.current())
     engine = Engine(
         worker.gateway,
@@ -124,6 +128,7 @@ async def main(child: Child) -> None:
         is_trusted=trusted(settings),
         next_trace=observation.tracer.next_trace,
         count=observation.recorder.count,
+        allowed_until=worker.gateway.allowed_until,
     )
     _end_revoked(engine, sessions)
     observation.recorder.gauges.update(
@@ -143,6 +148,9 @@ async def main(child: Child) -> None:
     child.tasks.keep(lambda: follow(watcher, lambda snapshot: worker.reload(snapshot, engine)), name="snapshot")
     child.tasks.keep(lambda: _announce(changed, worker.tiers), name="invalidation")
     child.tasks.keep(lambda: _wake(declared, watcher), name="registry")
+    purges = NumberedFeed("purges", parts.purges.read, worker.lasting.responses.take_purges, purge_of, interval_s=_PURGES_S)
+    child.tasks.keep(lambda: purges.listen(purged), name="purges told")
+    child.tasks.keep(purges.poll, name="purges read")
     child.tasks.keep(lambda: _close_idle(worker), name="idle connections")
     child.tasks.keep(lambda: beat(parts, "gateway", lambda: worker.revision, observation.recorder.traffic), name="heartbeat")
     gc.collect()
@@ -166,12 +174,14 @@ def _observation(parts: Parts, settings: Settings) -> Observation:
 def _end_revoked(engine: Engine, sessions: SessionParts) -> None:
     """A session that is revoked takes its open tunnels and streams with it."""
 
-    def is_allowed(request: Request) -> bool:
-        who = request.identity
-        return who is None or not sessions.revocations.is_revoked(who.session, who.app, who.device)
+    def ended(news: Sequence[Revocation]) -> None:
+        names = {(each.scope, each.name) for each in news}
 
-    def ended(_: Sequence[Revocation]) -> None:
-        engine.recheck(is_allowed)
+        def is_concerned(request: Request) -> bool:
+            who = request.identity
+            return who is not None and not names.isdisjoint((("session", who.session), ("app", who.app), ("device", who.device)))
+
+        engine.recheck(is_concerned)
         engine.end_streams()  # their readers come again, and are asked again who they are
 
     sessions.revocations.on_revoked(ended)

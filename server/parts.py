@@ -30,6 +30,7 @@ from core.errors import PlatformError, Unavailable
 from core.ids import new_id
 from registry.announced import AnnouncedResources
 from registry.app_sessions import SqlAppSessions
+from registry.purges import SqlPurges
 from registry.sql_nodes import SqlNodes
 from registry.vault import Vault, vault_under
 from storage.job_states import SqlJobStates
@@ -67,6 +68,7 @@ class Parts:
     resources: AnnouncedResources
     nodes: SqlNodes
     app_sessions: SqlAppSessions
+    purges: SqlPurges
     usage: SqlUsage
     mirror: SqlMirror
     job_states: SqlJobStates
@@ -116,6 +118,7 @@ async def open_parts(settings: Settings, stack: AsyncExitStack, *, role: str) ->
         resources=AnnouncedResources(database, bus, node=node),
         nodes=SqlNodes(database),
         app_sessions=SqlAppSessions(database),
+        purges=SqlPurges(database),
         usage=SqlUsage(database),
         mirror=SqlMirror(mirror_database),
         job_states=SqlJobStates(database),

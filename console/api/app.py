@@ -14,6 +14,7 @@ from console.api import (
     app_sessions,
     audit,
     bus,
+    cached_answers,
     credentials,
     documents,
     health,
@@ -61,7 +62,20 @@ def create_api(control: Control) -> FastAPI:
 
 def _authorised_router() -> APIRouter:
     router = APIRouter(dependencies=[Depends(authorised)])
-    for module in (app_sessions, audit, bus, credentials, documents, jobs, overview, quarantine, sources, usage, users):
+    for module in (
+        app_sessions,
+        audit,
+        bus,
+        cached_answers,
+        credentials,
+        documents,
+        jobs,
+        overview,
+        quarantine,
+        sources,
+        usage,
+        users,
+    ):
         router.include_router(module.router)
     router.include_router(resource_routers())
     return router

@@ -13,6 +13,7 @@ from core.sessions import AppSessions
 from core.stores import JobStates, Mirror, Nodes, Quarantine, Run, Usage
 from registry.app_sessions import Revoker
 from registry.credentials import Credentials
+from registry.purges import Purger
 from registry.registry import Registry
 from registry.users import Users
 
@@ -69,6 +70,7 @@ class Control:
     nodes: Nodes
     app_sessions: AppSessions
     revoker: Revoker
+    purger: Purger
     mirror: Mirror
     bus: Transport
     jobs: JobControl

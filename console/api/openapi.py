@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from config.model import KINDS
 from config.schema import custom_type
 from console.api import messages
+from core.purges import Purge
 from core.sessions import AppSession, Revocation
 from core.stores import AuditEntry, Run
 from gateway.usage import UsageReport
@@ -39,7 +40,7 @@ def _message_types() -> list[Any]:
 
 def schemas() -> dict[str, Any]:
     """Every schema that the paths refer to, by its name."""
-    types = [part for _, part in KINDS.values()] + [*_message_types(), Run, AuditEntry, AppSession, Revocation, UsageReport]
+    types = [part for _, part in KINDS.values()] + [*_message_types(), Run, AuditEntry, AppSession, Revocation, Purge, UsageReport]
     _, components = msgspec.json.schema_components(types, schema_hook=custom_type, ref_template="#/components/schemas/{name}")
     return {**components, "Problem": _PROBLEM}
 

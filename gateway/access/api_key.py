@@ -67,6 +67,13 @@ class ApiKey:
             raise _refused(_WRONG)
         return holder.identity
 
+    def holds_until(self, request: Request) -> float:
+        """Raises as `identify` does."""
+        self.identify(request)
+        key, secret = request.api_key.split(b".", 1) if request.api_key else _pair(request.authorization)
+        holder = self._holders[key]
+        return (holder.newest_until if hmac.compare_digest(holder.newest, secret) else holder.older_until) / 1000
+
 
 def _pair(authorization: bytes) -> tuple[bytes, bytes]:
     """Both empty where it is no base64."""

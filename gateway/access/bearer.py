@@ -115,17 +115,25 @@ class Bearer:
         if known is None or known.until <= self._now():
             known = self._verified(given)
         identity = known.identity
-        revocations = self._revocations
-        if (
-            revocations is not None
-            and not revocations.is_empty
-            and (
-                revocations.is_revoked(identity.session, identity.app, identity.device)
-                or (known.made and revocations.is_revoked(known.made, identity.app))
-            )
-        ):
-            raise Unauthenticated("the session of this token has been revoked", code="token_revoked")
+        if self._revocations is not None and not self._revocations.is_empty:
+            self._check_session(known)
         return identity if known.bound is None else self._proved(request, identity, known.bound)
+
+    def holds_until(self, request: Request) -> float:
+        """Raises as `identify` does."""
+        given = request.authorization
+        known = self._memo[given]
+        if known is None or known.until <= self._now():
+            known = self._verified(given)
+        if self._revocations is not None:
+            self._check_session(known)
+        return known.until
+
+    def _check_session(self, known: Verified) -> None:
+        assert self._revocations is not None
+        identity, is_revoked = known.identity, self._revocations.is_revoked
+        if is_revoked(identity.session, identity.app, identity.device) or (known.made and is_revoked(known.made, identity.app)):
+            raise Unauthenticated("the session of this token has been revoked", code="token_revoked")
 
     def _verified(self, given: bytes) -> Verified:
         scheme, _, text = given.partition(b" ")

@@ -15,7 +15,7 @@ from core.cache import Replays
 from core.errors import Unauthenticated
 from gateway.access.digest import body_of
 from gateway.access.once import once
-from gateway.access.signers import Signers
+from gateway.access.signers import Signer, Signers
 from gateway.access.structured import byte_sequence
 from gateway.http1.message import MAX_QUERY_FIELDS
 from gateway.identity import Identity
@@ -89,15 +89,26 @@ class CaMeans:
         body = body_of(request)
         if self._strict_forms:
             _check_form_is_told(request, body)
+        signer, _ = self._signed(request, body, now)
+        _check_md5(headers, body)
+        return once(signer.identity, self._replays.is_new(f"ca:{signer.identity.key}:{nonce}", left_s))
+
+    def holds_until(self, request: Request) -> float:
+        """As long as the secret that signed; that its signature is new was asked when it came. Raises Unauthenticated."""
+        return self._signed(request, body_of(request), self._now())[1]
+
+    def _signed(self, request: Request, body: bytes, now: float) -> tuple[Signer, float]:
+        """Who has signed, and until when that key lives."""
+        headers = request.headers
         text = string_to_sign(request, _form(headers, body))
         signer = self._signers.find(headers.get("x-ca-key", ""))
-        if signer is None or not signer.has_signed(text.encode(), _signature(headers), now):
+        until = 0.0 if signer is None else signer.signed_until(text.encode(), _signature(headers), now)
+        if signer is None or not until:
             raise Unauthenticated(
                 "X-Ca-Signature does not fit the request: compare the string to sign, X-Ca-Key and its secret",
                 code="signature_invalid",
             )
-        _check_md5(headers, body)
-        return once(signer.identity, self._replays.is_new(f"ca:{signer.identity.key}:{nonce}", left_s))
+        return signer, until
 
     def _check_time(self, text: str, now: float) -> float:
         """The seconds for which the signature will still be accepted."""

@@ -49,6 +49,13 @@ class ClientCertificate:
 
     def identify(self, request: Request) -> Identity:
         """Raises Unauthenticated: certificate_unknown, certificate_expired (not yet valid, too)."""
+        return self._valid(request).identity
+
+    def holds_until(self, request: Request) -> float:
+        """Raises as `identify` does."""
+        return self._valid(request).ends
+
+    def _valid(self, request: Request) -> _Known:
         der: bytes = request.certificate
         known = self._memo[der]
         if known is None:
@@ -56,7 +63,7 @@ class ClientCertificate:
             self._memo.put(der, known)
         if not known.begins <= self._now() < known.ends:
             raise Unauthenticated("the client certificate has expired or is not valid yet", code="certificate_expired")
-        return known.identity
+        return known
 
     def _known(self, der: bytes) -> _Known:
         thumbprint = hashlib.sha256(der).hexdigest()

@@ -147,12 +147,18 @@ def _target(request: Request) -> str:
     return request.target.decode("ascii", "replace")
 
 
+def _request_target(request: Request) -> str:
+    """As it was sent where that was absolute-form (RFC 9421 §2.2.5)."""
+    sent = request.line.partition(b" ")[2].partition(b" ")[0]
+    return sent.decode("ascii", "replace") if b"://" in sent[:8] else _target(request)
+
+
 _DERIVED: dict[str, Value] = {
     "@method": lambda request: request.verb.decode("ascii"),
     "@authority": authority,
     "@scheme": lambda request: request.scheme,
     "@target-uri": lambda request: f"{request.scheme}://{authority(request)}{_target(request)}",
-    "@request-target": _target,
+    "@request-target": _request_target,
     "@path": lambda request: request.target.partition(b"?")[0].decode("ascii", "replace"),
     "@query": lambda request: "?" + request.target.partition(b"?")[2].decode("ascii", "replace"),
 }

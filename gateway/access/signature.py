@@ -64,14 +64,20 @@ class SignatureMeans:
         covered = coverage(signed.text)
         covered.require(request, has_body=bool(body))
         base = covered.base(request, signed)
-        if signed.parameters.get("alg", signer.algorithm) != signer.algorithm or not signer.has_signed(base, signature, now):
-            raise Unauthenticated(
-                "the signature does not fit the request: compare the signature base, the key and the algorithm",
-                code="signature_invalid",
-            )
+        if signed.parameters.get("alg", signer.algorithm) != signer.algorithm or not signer.signed_until(base, signature, now):
+            raise _invalid()
         if body or "content-digest" in headers:
             check_content_digest(headers.get("content-digest", ""), body)
         return once(signer.identity, self._replays.is_new(f"signature:{signer.identity.key}:{nonce}", left_s))
+
+    def holds_until(self, request: Request) -> float:
+        """As long as the key that signed; that its signature is new was asked when it came. Raises Unauthenticated."""
+        label, signed, signer = self._chosen(request.headers.get("signature-input", ""))
+        base = coverage(signed.text).base(request, signed)
+        until = signer.signed_until(base, _signature(request.headers.get("signature", ""), label), self._now())
+        if not until:
+            raise _invalid()
+        return until
 
     def _chosen(self, field: str) -> tuple[str, InnerList, Signer]:
         members = _dictionary(field, "Signature-Input")
@@ -129,6 +135,12 @@ def _text(parameters: dict[str, Bare], name: str) -> str:
     if not isinstance(value, str) or isinstance(value, Token):
         raise _malformed(f"the parameter {name} must be a quoted text")
     return value
+
+
+def _invalid() -> Unauthenticated:
+    return Unauthenticated(
+        "the signature does not fit the request: compare the signature base, the key and the algorithm", code="signature_invalid"
+    )
 
 
 def _malformed(detail: str) -> Unauthenticated:

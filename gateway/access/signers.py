@@ -1,5 +1,6 @@
 """Whose keys sign requests: apps by their AppSecrets, devices by their own key; one look-up by the key's name for each snapshot."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -25,7 +26,9 @@ class Signer(Protocol):
     identity: Identity
     algorithm: str
 
-    def has_signed(self, data: bytes, signature: bytes, now: float) -> bool: ...
+    def signed_until(self, data: bytes, signature: bytes, now: float) -> float:
+        """Until when (epoch seconds) the key lives that has made this signature; 0 where none has that lives."""
+        ...
 
 
 class AppSigner:
@@ -41,12 +44,12 @@ class AppSigner:
         self.identity = Identity(credential.owner, credential.key, means=means)
         self._secrets = tuple((SecretKey(each.secret.reveal().encode()), each.expires_ms) for each in credential.secrets)
 
-    def has_signed(self, data: bytes, signature: bytes, now: float) -> bool:
+    def signed_until(self, data: bytes, signature: bytes, now: float) -> float:
         """HMAC-SHA256 (RFC 9421 §3.3.3), compared in constant time."""
         for secret, expires_ms in self._secrets:
             if (expires_ms is None or now * 1000 < expires_ms) and secret.is_signed(data, signature):
-                return True
-        return False
+                return math.inf if expires_ms is None else expires_ms / 1000
+        return 0.0
 
 
 class DeviceSigner:
@@ -58,8 +61,8 @@ class DeviceSigner:
         self.identity = Identity(device.app, DEVICE_PREFIX + name, means="signature", device=name)
         self.algorithm, self._key = verifying_key(device.key)
 
-    def has_signed(self, data: bytes, signature: bytes, now: float) -> bool:
-        return self._key.is_signed(data, signature)
+    def signed_until(self, data: bytes, signature: bytes, now: float) -> float:
+        return math.inf if self._key.is_signed(data, signature) else 0.0
 
 
 class RsaPssKey:

@@ -9,6 +9,7 @@ cdef class Engine:
     cdef readonly double write_s
     cdef public object next_trace
     cdef public object count
+    cdef public object allowed_until
     cdef public object loop
     cdef public dict connections
     cdef public bint is_draining

@@ -5,6 +5,7 @@ One loop, no locks. `sweep` is the only timer: it looks at every connection's de
 
 import asyncio
 import ipaddress
+import math
 import os
 import time
 from collections.abc import Callable, Coroutine
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 from gateway.http1.message import Request
 
 SWEEP_S = 0.25
+_RECHECKED = 32  # tunnels in one turn of the loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ Spawn = Callable[[Coroutine[Any, Any, Any], str], "asyncio.Task[Any]"]
 
 class Engine:
     """`observers` are called with each request that ended, refused ones too. `is_trusted(address)` tells whose forwarding fields
-    are believed. `spawn` is the supervised one. `count(name, label)` takes what is rare: failures and retries by upstream."""
+    are believed. `spawn` is the supervised one. `count(name, label)` takes what is rare: failures and retries by upstream.
+    `allowed_until(request)` says until when (epoch seconds) the tunnel of that request need not be asked about; 0: it must end."""
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class Engine:
         patience: Patience = Patience(),  # immutable
         next_trace: Callable[[bytes], bytes] | None = None,
         count: Callable[[str, str], None] = lambda name, label: None,
+        allowed_until: Callable[[Request], float] = lambda _: math.inf,
     ) -> None:
         self.finder = finder
         self.spawn = spawn
@@ -64,6 +68,7 @@ class Engine:
         self.body_s, self.idle_s, self.write_s = patience.body_s, patience.idle_s, patience.write_s  # asked for each request
         self.next_trace = next_trace
         self.count = count
+        self.allowed_until = allowed_until
         self.loop = asyncio.get_running_loop()
         self.connections: dict[Any, None] = {}  # every Inbound, in the order they came
         self.is_draining = False
@@ -112,12 +117,18 @@ class Engine:
         for connection in list(self.connections):
             connection.end_stream()
 
-    def recheck(self, is_allowed: Callable[[Request], bool]) -> None:
-        """Close the tunnels whose route or app is not allowed any more."""
-        for connection in list(self.connections):
-            request = connection.tunnelled
-            if request is not None and not is_allowed(request):
-                connection.transport.abort()
+    def recheck(self, is_concerned: Callable[[Request], bool] = lambda _: True) -> None:
+        """Close the tunnels that are not allowed any more, as far as they are concerned. A few in each turn of the loop: ten
+        thousand tokens may have to be verified again, and requests must not wait for that."""
+        found = [(each, each.tunnelled) for each in self.connections]
+        self._recheck([connection for connection, request in found if request is not None and is_concerned(request)])
+
+    def _recheck(self, waiting: list[Any]) -> None:
+        for connection in waiting[-_RECHECKED:]:
+            connection.recheck()
+        del waiting[-_RECHECKED:]
+        if waiting:
+            self.loop.call_soon(self._recheck, waiting)
 
     async def drain(self, grace_s: float) -> None:
         """Let what has begun end, close what is idle; after `grace_s` cut what is left. The listening sockets are closed before."""

@@ -26,6 +26,8 @@ cdef class Exchange:
     cdef public object body_future
     cdef public object stream_limit
     cdef public object drained
+    cdef public double limit
+    cdef object timer
 
     @cython.locals(request=Request, inbound=Inbound, engine=Engine, pipe=Pipe)
     cpdef begin(self)

@@ -46,6 +46,8 @@ class Exchange:
         self.body_future: asyncio.Future[bytes] | None = None
         self.stream_limit: asyncio.Timeout | None = None
         self.drained: asyncio.Future[None] | None = None
+        self.limit = math.inf  # monotonic: when the client stops waiting
+        self.timer: asyncio.TimerHandle | None = None  # set for that moment
 
     # -- the walk
 
@@ -65,6 +67,8 @@ class Exchange:
         try:
             pipe = self.pipe = request.pipe = engine.finder.find(request)
             request.deadline = inbound.deadline = request.started + pipe.timeout_s
+            if request.timeout_ms:
+                self._shorten(request)
             self.max_body = pipe.max_body_bytes
             if request.body_length > self.max_body:
                 raise InvalidInput(f"the body is larger than {self.max_body} bytes", code="payload_too_large")
@@ -74,6 +78,22 @@ class Exchange:
             self.crash(error)
         else:
             self.walk()
+
+    def _shorten(self, request: Request) -> None:
+        """The client has a deadline of its own. It never gets more time for it than the route gives, and as it counts from the
+        request's first byte on, it bounds the client's own sending too. A timer of its own: the sweep would be too late for it."""
+        if request.timeout_ms < 0:
+            raise DeadlineExceeded("the time that X-Zhiyun-Timeout-Ms gives was over when the request came")
+        self.limit = request.started + request.timeout_ms / 1000
+        request.deadline = min(request.deadline, self.limit)
+        self.timer = self.engine.loop.call_later(max(self.limit - clock.monotonic(), 0.0), self._out_of_time)
+
+    def _out_of_time(self) -> None:
+        """The client does not wait any longer. That is no fault of the upstream's: or a caller could open its breaker for all."""
+        self.timer = None
+        if not self.is_answered:
+            text = f"no answer within the {self.request.timeout_ms} ms that X-Zhiyun-Timeout-Ms gives"
+            self.fail(DeadlineExceeded(text))  # it lets go of the upstream as abandoned
 
     def walk(self) -> None:
         """Ask the stages, from where the walk stands, until one answers or has to wait; then the endpoint."""
@@ -337,6 +357,9 @@ class Exchange:
         self.is_over = True
         request = self.request
         request.ended = clock.monotonic()
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
         waiting = self.waiting
         if waiting is not None:
             self.waiting = None

@@ -27,9 +27,11 @@ AUTHORIZATION = 11
 TRACE_STATE = 12
 API_KEY = 13
 SIGNED = 14
+TIMEOUT = 15
 
 RESERVED_PREFIX = b"x-zhiyun-"
-"""The platform's own fields: who calls, as the upstream is told. Dropped wherever they come from."""
+"""The platform's own fields: who calls, as the upstream is told. Dropped wherever they come from; of them all only how long the
+caller waits is read."""
 
 REQUEST_FIELDS: dict[bytes, int] = {
     b"host": HOST,
@@ -49,6 +51,7 @@ REQUEST_FIELDS: dict[bytes, int] = {
     b"x-request-id": REQUEST_ID,
     b"traceparent": TRACE,
     b"tracestate": TRACE_STATE,  # sent on only with the traceparent it belongs to (W3C Trace Context §3.3)
+    b"x-zhiyun-timeout-ms": TIMEOUT,  # written anew from what is left of it
     b"keep-alive": DROP,
     b"proxy-connection": DROP,
     b"te": DROP,

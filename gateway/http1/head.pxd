@@ -12,6 +12,7 @@ cdef int FORWARDED_FOR
 cdef int FORWARDED_PROTO
 cdef int HOST
 cdef int REQUEST_ID
+cdef int TIMEOUT
 cdef int TRACE
 cdef int TRACE_STATE
 cdef int TRANSFER_ENCODING

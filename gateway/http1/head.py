@@ -25,6 +25,7 @@ from gateway.http1.fields import (
     PROTECTED,
     PROTECTED_PREFIXES,
     REQUEST_ID,
+    TIMEOUT,
     TOKEN_BYTES,
     TRACE,
     TRACE_STATE,
@@ -33,7 +34,7 @@ from gateway.http1.fields import (
 )
 from gateway.http1.message import Request
 from gateway.http1.refused import Refused, ambiguous, malformed, upstream_malformed
-from gateway.http1.target import normalised
+from gateway.http1.target import normalised, origin_form
 
 __all__ = [
     "CHUNKED",
@@ -62,6 +63,7 @@ _MAX_KNOWN_CONNECTIONS = 256  # the same
 _MAX_KNOWN_CONNECTION = 64  # bytes of one
 _MAX_HOST = 255
 _MAX_DIGITS = 18  # of a length: fits a signed 64-bit number
+_MAX_TIMEOUT_DIGITS = 10  # in milliseconds; room for clients that say "for ever" by 2^31-1
 _short_way = scanner.plain_request
 _ID_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 _TRACE_BYTES = b"0123456789abcdef-"
@@ -88,10 +90,30 @@ def parse_request(head: bytes) -> Request:
     request.minor = minor
     if verb in (b"CONNECT", b"TRACE"):
         raise Refused(501, "method_unknown", "CONNECT and TRACE are not offered")
-    if not is_plain:
-        request.target, request.has_encoded_slash = normalised(target, verb)
+    if is_plain:
+        _apply_fields(request, told)
+        return request
+    scheme, authority, target = origin_form(target, verb)
+    request.target, request.has_encoded_slash = normalised(target, verb)
     _apply_fields(request, told)
+    if authority:
+        _take_authority(request, scheme, authority)
     return request
+
+
+def _take_authority(request: Request, scheme: bytes, authority: bytes) -> None:
+    """RFC 9112 §3.2.2: the target's authority takes the place of Host. One that disagrees is refused, as HAProxy does, not ignored,
+    as the RFC says and nginx does: its sender breaks §3.2, and what has read Host before us has decided about another host. The
+    scheme decides nothing: what the connection is, is known."""
+    if authority not in _KNOWN_HOSTS:
+        _check_new_host(authority, "the target's authority")
+    if request.host and _without_default_port(request.host, scheme) != _without_default_port(authority, scheme):
+        raise malformed("the Host field and the target name two hosts")
+    request.host = authority
+
+
+def _without_default_port(host: bytes, scheme: bytes) -> bytes:
+    return host.lower().removesuffix(b":443" if scheme == b"https" else b":80")
 
 
 def _apply_fields(request: Request, told: list[tuple[int, bytes]]) -> None:
@@ -128,6 +150,8 @@ def _joined(request: Request, kind: int, value: bytes) -> bytes:
         raise malformed("there is more than one Authorization field")
     if kind == API_KEY:
         raise malformed("there is more than one X-Api-Key field")
+    if kind == TIMEOUT:
+        raise _bad_timeout()
     if kind in (CONTENT_LENGTH, TRANSFER_ENCODING):
         raise ambiguous("Content-Length or Transfer-Encoding is given twice")
     if kind in (REQUEST_ID, TRACE):
@@ -169,8 +193,22 @@ def _apply_credential(request: Request, kind: int, value: bytes) -> None:
         request.api_key = value
     elif kind == TRACE_STATE:
         request.trace_state = value
+    elif kind == TIMEOUT:
+        request.timeout_ms = _timeout_ms(value)
     else:  # SIGNED
         request.is_signed = True
+
+
+def _timeout_ms(value: bytes) -> int:
+    """-1 for 0: the time is over, which a gateway in front of this one may well say. What can't be read is refused, as gRPC does
+    with grpc-timeout: a caller that believes in a deadline must not be left waiting for the route's."""
+    if not value.isdigit() or len(value) > _MAX_TIMEOUT_DIGITS:
+        raise _bad_timeout()
+    return int(value) or -1
+
+
+def _bad_timeout() -> Refused:
+    return Refused(400, "deadline_malformed", f"X-Zhiyun-Timeout-Ms is not one number of 1 to {_MAX_TIMEOUT_DIGITS} digits")
 
 
 def _check_host(request: Request, seen: int) -> None:
@@ -178,13 +216,13 @@ def _check_host(request: Request, seen: int) -> None:
         if request.minor == 1:
             raise malformed("the Host field is missing")
     elif request.host not in _KNOWN_HOSTS:
-        _check_new_host(request.host)
+        _check_new_host(request.host, "the Host field")
 
 
-def _check_new_host(host: bytes) -> None:
+def _check_new_host(host: bytes, what: str) -> None:
     found = _HOST.fullmatch(host) if len(host) <= _MAX_HOST else None
     if found is None or int(found[2] or 0) > 65_535 or (found[1] is not None and not _is_ipv6(found[1])):
-        raise malformed("the Host field is no host name or address with an optional port")
+        raise malformed(f"{what} is no host name or address with an optional port")
     if len(_KNOWN_HOSTS) >= _MAX_KNOWN_HOSTS:
         _KNOWN_HOSTS.clear()
     _KNOWN_HOSTS.add(host)

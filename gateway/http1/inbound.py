@@ -16,6 +16,7 @@ from gateway.http1.head import MAX_HEAD_BYTES, has_bare_line_end, why_too_large
 from gateway.http1.message import Request, Response
 from gateway.http1.passage import Passage
 from gateway.http1.refused import Refused
+from gateway.http1.tunnel import GOING_AWAY
 from gateway.problems import problem
 
 IDLE, BODY, BUSY, TUNNEL, LINGER, CLOSED = 0, 1, 2, 3, 4, 5
@@ -102,8 +103,8 @@ class Inbound:
             assert self.exchange is not None
             self.exchange.fail(InvalidInput("the body ended before it was whole", code="malformed_request"))
             return True
-        if self.state == TUNNEL and self.passage is not None:
-            self.passage.end_tunnel()
+        if self.passage is not None and self.passage.tunnel is not None:
+            self.passage.tunnel.end()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -254,7 +255,7 @@ class Inbound:
         at = clock.monotonic()
         if is_last:
             request = exchange.request
-            self.deadline = request.deadline = max(request.deadline, at + exchange.pipe.timeout_s)
+            self.deadline = request.deadline = min(max(request.deadline, at + exchange.pipe.timeout_s), exchange.limit)
         else:
             self.deadline = at + self.engine.body_s
 
@@ -375,11 +376,16 @@ class Inbound:
         """The request that opened the tunnel, where there is one."""
         return self.exchange.request if self.state == TUNNEL and self.exchange is not None else None
 
+    def recheck(self) -> None:
+        """Ask again whether the tunnel is allowed, where there is one."""
+        if self.passage is not None and self.passage.tunnel is not None:
+            self.passage.tunnel.recheck()
+
     def timed_out(self, at: float) -> None:
         """`deadline` has passed."""
         exchange = self.exchange
-        if self.passage is not None:
-            self.passage.end_tunnel()
+        if self.passage is not None and self.passage.tunnel is not None:
+            self.passage.tunnel.timed_out(at)
         elif exchange is None:
             if self.state == IDLE and self.buffer:
                 self._refuse(Refused(408, "request_timeout", "the request did not arrive in time"), self.buffer)
@@ -393,7 +399,10 @@ class Inbound:
             exchange.timed_out(at)
 
     def drain(self) -> None:
-        """End after the next answer, which says so. Without one under way it waits a moment: one may be coming."""
+        """End after the next answer, which says so. Without one under way it waits a moment: one may be coming. A tunnel has no
+        end of its own: it is closed, and its client comes again to another worker."""
+        if self.passage is not None and self.passage.tunnel is not None:
+            self.passage.tunnel.close(GOING_AWAY)
         if self.exchange is None or not self.exchange.is_answered:
             self.keep_alive = False
         if self.state == IDLE and not self.buffer:

@@ -34,6 +34,7 @@ cdef class Request:
     cdef public bint has_encoded_slash
     cdef public long long body_length
     cdef public object content
+    cdef public long long timeout_ms
     cdef public object remote
     cdef public object scheme
     cdef public object certificate

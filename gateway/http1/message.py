@@ -150,6 +150,7 @@ class Request:
         "started",
         "status",
         "target",
+        "timeout_ms",
         "told",
         "trace",
         "trace_state",
@@ -179,6 +180,7 @@ class Request:
         self.has_encoded_slash = False  # %2F or %5C in the path: never sent upstream, a key of a data service may hold it
         self.body_length = 0  # bytes; -1: chunked
         self.content: bytes | None = None  # the whole body, once something has asked for it
+        self.timeout_ms = 0  # that the client waits (X-Zhiyun-Timeout-Ms); 0: it does not say, below 0: no longer
         self.remote = ""
         self.scheme = "http"
         self.certificate: Any = None  # the client's certificate (DER bytes) where the listener checked one

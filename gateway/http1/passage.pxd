@@ -48,6 +48,7 @@ cdef class Passage(Carried):
 
     @cython.locals(outbound=Outbound, endpoint=EndpointState, took_s=double)
     cdef _release(self)
+    cdef bint _is_hurried(self, int status)
 
     @cython.locals(outbound=Outbound)
     cdef _drop_connection(self)

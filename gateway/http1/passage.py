@@ -12,9 +12,9 @@ from gateway.http1 import answer
 from gateway.http1.carried import DECODED, HELD, RAW, Carried
 from gateway.http1.head import ResponseHead
 from gateway.http1.message import Response
+from gateway.http1.open_tunnel import OpenTunnel
 from gateway.http1.outbound import Outbound, dial
 from gateway.http1.relay import Relay
-from gateway.http1.tunnel import Tunnel
 
 PASS = 2  # of inbound, which imports exchange, which imports this module
 
@@ -37,7 +37,7 @@ class Passage(Carried):
         self.kept: bytes | None = None  # the request body as framed, while it may have to be sent again
         self.is_streaming = False  # the request body is passed on as it comes
         self.relay: Relay | None = None
-        self.tunnel: Tunnel | None = None
+        self.tunnel: OpenTunnel | None = None
 
     # -- there
 
@@ -146,7 +146,7 @@ class Passage(Carried):
             return
         self.outbound = None
         if self.tunnel is not None:
-            self.end_tunnel()
+            self.tunnel.server_gone()
             return
         may_repeat = self._may_repeat(failure)
         outcome = "refused" if failure == "connect" else "failed"
@@ -184,7 +184,7 @@ class Passage(Carried):
         """The upstream's head has come: RAW, DECODED or HELD. What is written of it waits for the first piece of the body."""
         request, owner = self.request, self.owner
         status, length = head.status, head.body_length
-        if status in self.upstream.retried and self._may_repeat(f"status:{status}"):
+        if status in self.upstream.retried and not self._is_hurried(status) and self._may_repeat(f"status:{status}"):
             self._drop_connection()
             self._settle("failed")
             self._repeat()
@@ -305,7 +305,13 @@ class Passage(Carried):
         if outbound is not None:
             outbound.drop() if self.is_streaming and self.owner.has_body_left else outbound.release()
             took_s = self.request.upstream_s = clock.monotonic() - self.sent_at
-            self.upstream.finished(endpoint, took_s, "failed" if self.request.status in self.upstream.retried else "ok")
+            status = self.request.status
+            outcome = "failed" if status in self.upstream.retried else "ok"
+            self.upstream.finished(endpoint, took_s, "abandoned" if self._is_hurried(status) else outcome)
+
+    def _is_hurried(self, status: int) -> bool:
+        """Whether the upstream, a gateway too it may be, gave up for the client's own deadline, of which we told it."""
+        return status == 504 and self.owner.limit <= self.request.deadline
 
     def _replaced(self) -> None:
         """A stage has an answer of its own. The upstream's connection goes on where its answer had no body, as a 304 has none."""
@@ -337,37 +343,16 @@ class Passage(Carried):
 
     def switched(self, head: ResponseHead, rest: bytes) -> None:
         """101: from here on bytes go through (RFC 9110 §7.8)."""
-        request, proxy = self.request, self.proxy
+        request = self.request
         request.status = 101
         request.upstream = self.endpoint.url
         self.owner.is_answered = True
         upgrade = b"Connection: Upgrade\r\nUpgrade: " + request.upgrade + b"\r\n\r\n"
         self.inbound.transport.write(head.status_line + head.forward + answer.told(request) + upgrade)
-        self.tunnel = Tunnel(proxy.idle_s, proxy.max_message_bytes)
-        self.inbound.open_tunnel(self)
-        if rest:
-            self.tunnelled(rest, is_client=False)
+        tunnel = self.tunnel = OpenTunnel(self)
+        tunnel.begin(rest)
 
     def tunnelled(self, data: bytes, *, is_client: bool) -> None:
-        """Bytes of a tunnel from one side to the other, as far as they keep to its limits."""
-        tunnel, request, outbound = self.tunnel, self.request, self.outbound
-        if tunnel is None or outbound is None:
-            return
-        self.inbound.deadline = clock.monotonic() + tunnel.idle_s
-        if not tunnel.passes(data, is_client=is_client):
-            request.error_code = "message_refused"
-            self.inbound.transport.write(tunnel.farewell)
-            self.end_tunnel()
-        elif is_client:
-            request.received_bytes += len(data)
-            outbound.transport.write(data)
-        else:
-            request.sent_bytes += len(data)
-            self.inbound.transport.write(data)
-
-    def end_tunnel(self) -> None:
-        """One side has closed, was idle for too long or is not allowed any more."""
-        self.tunnel = None
-        self.drop("ok")
-        self.owner.end()
-        self.inbound.finished()
+        """Bytes of a tunnel, from one side."""
+        if self.tunnel is not None:
+            self.tunnel.passes(data, is_client=is_client)

@@ -1,4 +1,4 @@
-"""The request target: origin-form only, and normalised, so that what is authorised is what is forwarded (RFC 3986 §6.2.2).
+"""The request target: made origin-form, and normalised, so that what is authorised is what is forwarded (RFC 3986 §6.2.2).
 
 Refused is whatever two readers could take for different paths: dot segments, empty segments, backslashes, broken triplets.
 """
@@ -16,12 +16,28 @@ _NORMAL = {
 }  # RFC 3986 §6.2.2.1 and §6.2.2.2
 
 
+def origin_form(target: bytes, verb: bytes) -> tuple[bytes, bytes, bytes]:
+    """A target in absolute-form (RFC 9112 §3.2.2) as scheme, authority and origin-form; any other with two empty ones, as it is.
+    The authority is as it was written: whoever takes it judges it."""
+    scheme, mark, rest = target[:8].lower().partition(b"://")
+    if not mark or scheme not in (b"http", b"https"):
+        return b"", b"", target
+    rest = target[len(scheme) + 3 :]
+    end = min([at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0], default=len(rest))
+    authority, path = rest[:end], rest[end:]
+    if not authority:
+        raise malformed("the target has a scheme and no host")
+    if not path:  # RFC 9112 §3.2.4 and §3.2.1
+        return scheme, authority, b"*" if verb == b"OPTIONS" else b"/"
+    return scheme, authority, path if path.startswith(b"/") else b"/" + path
+
+
 def normalised(target: bytes, verb: bytes) -> tuple[bytes, bool]:
     """The target to be used from here on, and whether its path holds %2F or %5C. Raises Refused."""
     if not target.startswith(b"/"):
         if target == b"*" and verb == b"OPTIONS":
             return target, False
-        raise malformed("the target must be a path: absolute-form, authority-form and * are not taken")
+        raise malformed("the target must be a path, or http:// or https:// with a host: authority-form and * are not taken")
     path, mark, query = target.partition(b"?")
     _check_query(query)
     path = _normal_path(path)

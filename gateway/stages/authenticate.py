@@ -50,6 +50,14 @@ class Authenticate:
             return None
         return self._later(request, used, identity)  # type: ignore[arg-type]
 
+    def holds_until(self, request: Request) -> float:
+        """Until when (epoch seconds) the credential of a request that was let in need not be asked about again. Raises
+        Unauthenticated where it would not be let in any more, or not by this means."""
+        for means in (*self._sent, *self._held):
+            if means.kind == request.identity.means:
+                return means.holds_until(request)
+        raise Unauthenticated(_missing([*self._sent, *self._held]), code="token_missing")
+
     def _used(self, request: Request) -> Means | None:
         used: Means | None = None
         for is_used, means in self._looks:

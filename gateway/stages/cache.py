@@ -237,7 +237,7 @@ class Cache:
         """stale-if-error (RFC 5861 §4)."""
         stored, now = pending.stored, self._clock()
         if pending.flight is not None:
-            self._store.settle(pending.flight, has_failed=True)
+            self._store.settle(pending.flight, has_failed=not _is_callers_fault(request))
         if stored is None or now >= stored.error_until:
             return None
         return _answer(request, stored, _STALE, now)
@@ -298,7 +298,7 @@ class Cache:
     def on_end(self, request: Request) -> None:
         pending: _Pending | None = request.attributes.pop(_PENDING, None)
         if pending is not None and pending.flight is not None:  # lost or failed, or not whole: those who wait decide anew
-            self._store.settle(pending.flight, has_failed=request.status >= 500)
+            self._store.settle(pending.flight, has_failed=request.status >= 500 and not _is_callers_fault(request))
 
 
 def _answer(request: Request, stored: Stored, verdict: tuple[str, str], now: float, *, may_be_304: bool = True) -> Response:
@@ -309,6 +309,11 @@ def _answer(request: Request, stored: Stored, verdict: tuple[str, str], now: flo
         if cache_rules.is_unchanged(stored, fields.get("if-none-match", ""), fields.get("if-modified-since", "")):
             return Response(304, cache_rules.of_304(stored.headers) + told)
     return Response(stored.status, stored.headers + told, stored.body)
+
+
+def _is_callers_fault(request: Request) -> bool:
+    """Whether it only ran out of the time that its own caller gave: those who wait have more, and one of them leads."""
+    return request.timeout_ms != 0 and request.error_code == DeadlineExceeded.code
 
 
 def _target(request: Request) -> str:

@@ -55,6 +55,9 @@ def test_dropping_a_tag_drops_its_entries_alone() -> None:
     assert cache.drop_tag("orders") == 2
     assert cache.drop_tag("sales") == 0
     assert [cache.get(key) for key in "abc"] == [None, None, "3"]
+    cache.set("d", "4", size=1, ttl_s=60, tags=["owners", "li"])
+    assert cache.drop_tag("owners", where=lambda tags: "li" in tags) == 1
+    assert [cache.get(key) for key in "cd"] == ["3", None]
     cache.clear()
     assert (len(cache), cache.bytes, cache.drop_tag("owners")) == (0, 0, 0)
 

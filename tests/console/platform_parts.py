@@ -18,6 +18,7 @@ from exchange.replay import Replay
 from registry.app_sessions import Revoker, SqlAppSessions
 from registry.credentials import Credentials
 from registry.passwords import Passwords
+from registry.purges import Purger, SqlPurges
 from registry.registry import Registry
 from registry.snapshot import build_snapshot
 from registry.users import Users
@@ -88,6 +89,7 @@ def _control(parts: Parts, users: Users, runner: JobRunner, pool: SourcePool, da
         nodes=parts.nodes,
         app_sessions=sessions,
         revoker=Revoker(sessions, parts.bus, node="back-office"),
+        purger=Purger(SqlPurges(parts.database), parts.bus, node="back-office"),
         mirror=parts.mirror,
         bus=parts.bus,
         jobs=runner,

@@ -113,11 +113,10 @@ def _targets() -> Iterator[tuple[bytes, bytes, int, str]]:
     for target in (b"//", b"//a", b"/a//b", b"/a//", b"///", b"//a.example/b", b"/a//?b", b"//%2F", b"/a//b%5Cc"):
         yield target, with_target(target), 400, "empty segments: some readers merge slashes, some do not"
     for target in (
-        *(b"http://a.example/", b"https://a.example/b", b"HTTP://A.EXAMPLE/", b"http:/a", b"ftp://a/", b"a.example:443"),
-        *(b"a", b"a/b"),
-        *(b"*", b"?a", b"#", b"javascript:alert(1)", b"@a.example/", b"\\a", b":80", b"%2Fa", b"http://a.example@b.example/"),
+        *(b"http:/a", b"ftp://a.example/", b"a.example:443", b"a", b"a/b"),
+        *(b"*", b"?a", b"#", b"javascript:alert(1)", b"@a.example/", b"\\a", b":80", b"%2Fa"),
     ):
-        yield target, with_target(target), 400, "absolute-form, authority-form and others: only a path is taken"
+        yield target, with_target(target), 400, "authority-form and others: neither a path nor an absolute address"
     yield b"OPTIONS *", with_target(b"*", b"OPTIONS"), ACCEPTED, "the server as a whole (RFC 9112 §3.2.4)"
     yield b"OPTIONS **", with_target(b"**", b"OPTIONS"), 400, "no form of a target"
     yield b"CONNECT", with_target(b"a.example:443", b"CONNECT"), 501, "tunnels are not offered"
@@ -148,6 +147,54 @@ def _targets() -> Iterator[tuple[bytes, bytes, int, str]]:
         yield b"byte %02x in the path" % byte, with_target(b"/a%cb" % byte), 400, "no byte of a path (RFC 3986 §3.3)"
     for byte in (0x00, 0x09, 0x0A, 0x0B, 0x0D, 0x1B, 0x20, 0x23, 0x7F, 0x80, 0xE4, 0xFF):
         yield b"byte %02x in the query" % byte, with_target(b"/a?b%cc" % byte), 400, "no byte of a query"
+
+
+def _absolute() -> Iterator[tuple[bytes, bytes, int, str]]:
+    for target in (
+        *(b"http://a.example/", b"https://a.example/b", b"HTTP://A.EXAMPLE/", b"http://a.example", b"http://a.example?b=/c"),
+        *(b"http://a.example:80/b", b"https://a.example:443/b?c", b"http://a.example/b%20c", b"http://a.example/b?c=http://d/"),
+    ):
+        yield target, with_target(target), ACCEPTED, "absolute-form, and Host says the same (RFC 9112 §3.2.2)"
+    yield b"OPTIONS", with_target(b"http://a.example", b"OPTIONS"), ACCEPTED, "without a path it is * (RFC 9112 §3.2.4)"
+    for authority in (b"[::1]", b"127.0.0.1:8080", b"a_b.example:81"):
+        data = b"GET http://%b/ HTTP/1.1\r\nHost: %b\r\n\r\n" % (authority, authority)
+        yield authority, data, ACCEPTED, "whatever Host may be"
+    yield b"1.0 without Host", b"GET http://a.example/ HTTP/1.0\r\n\r\n", ACCEPTED, "the target names it"
+    yield b"1.1 without Host", b"GET http://a.example/ HTTP/1.1\r\n\r\n", 400, "1.1 needs Host all the same (RFC 9112 §3.2)"
+    yield b"two Hosts", b"GET http://a.example/ HTTP/1.1\r\n" + HOST + HOST + b"\r\n", 400, "one only, even if equal"
+    for target in (
+        *(b"http://b.example/", b"http://a.example:81/", b"https://a.example:80/", b"http://a.example./", b"http://xa.example/"),
+        *(b"http://a.example.b.example/",),
+    ):
+        yield target, with_target(target), 400, "Host names another: whoever read that before us decided about another host"
+    for target in (
+        *(b"http://u:p@a.example/", b"http://u@a.example/", b"http://@a.example/", b"http://a.example@b.example/"),
+        *(b"http://", b"http:///", b"http:///b", b"https://?b", b"http://:80/", b"http://a.example:/", b"http://a.example:99999/"),
+        *(
+            b"http://a.example:8x/",
+            b"http://[::1/",
+            b"http://[::g]/",
+            b"http://a.example,b/",
+            b"http://a.ex%61mple/",
+            b"http://a..b/",
+        ),
+        *(b"http://*/", b"http://a.example\\b", b"http://a.example;b/", b"http://a.example#b", b"http://" + b"a" * 256 + b"/"),
+    ):
+        yield target, with_target(target), 400, "no authority by the rules of Host, which have no place for a user"
+    for target in (
+        *(
+            b"ws://a.example/",
+            b"ftp://a.example/b",
+            b"://a.example/",
+            b"httpx://a.example/",
+            b"http//a.example/",
+            b"http:a.example/",
+        ),
+        *(b"https:/a.example/b", b"/http://a.example/"),
+    ):
+        yield target, with_target(target), 400, "another scheme, or no absolute-form"
+    for rest in (b"//", b"/../b", b"/b/%2e%2e/", b"/b//c", b"/%00", b"/%", b"/b?%zz", b"/b#c", b"/b\\c", b"//b.example/"):
+        yield b"path " + rest, with_target(b"http://a.example" + rest), 400, "the path and query of any other target"
 
 
 def _names() -> Iterator[tuple[bytes, bytes, int, str]]:
@@ -355,6 +402,18 @@ def _chunks() -> Iterator[tuple[bytes, bytes, int, str]]:
     yield b"long trailers", chunked(b"0\r\n" + b"X: %b\r\n" % (b"a" * 1000) * 9 + b"\r\n"), 431, "trailers over 8 KiB"
 
 
+def _deadlines() -> Iterator[tuple[bytes, bytes, int, str]]:
+    for value in (b"60000", b"060000", b"9999999999", b" 60000\t", b"0"):
+        yield value, with_lines(b"X-Zhiyun-Timeout-Ms: " + value), ACCEPTED, "milliseconds that the client waits"
+    for value in (
+        *(b"", b"-1", b"+1", b"1.5", b"1e3", b"1 2", b"1, 2", b"1s", b"0x10", b"99999999999", b"\xb2", b"never"),
+        *(b"60000;a",),
+    ):
+        yield value, with_lines(b"X-Zhiyun-Timeout-Ms: " + value), 400, "no number of 1 to 10 digits"
+    twice = (b"X-Zhiyun-Timeout-Ms: 60000", b"x-zhiyun-timeout-ms: 60000")
+    yield b"twice", with_lines(*twice), 400, "one only, even if equal"
+
+
 def _limits() -> Iterator[tuple[bytes, bytes, int, str]]:
     yield b"target of 8193", with_target(b"/" + b"a" * 8192), 414, "over 8 KiB"
     yield b"query of 9000", with_target(b"/?" + b"a" * 9000), 414, "over 8 KiB"
@@ -372,6 +431,7 @@ GROUPS = {
     "request line": _request_lines,
     "version": _versions,
     "target": _targets,
+    "absolute-form": _absolute,
     "name": _names,
     "value": _values,
     "line end": _line_ends,
@@ -380,6 +440,7 @@ GROUPS = {
     "Transfer-Encoding": _codings,
     "Connection": _connections,
     "chunked body": _chunks,
+    "deadline": _deadlines,
     "limit": _limits,
 }
 ODD_REQUESTS = [odd for group, made in GROUPS.items() for odd in _each(group, made())]

@@ -1,6 +1,7 @@
 """API keys: every live secret is taken, nothing else is, and the key stays here."""
 
 import base64
+import math
 import time
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.errors import Unauthenticated
 from gateway.access.api_key import ApiKey
 from gateway.http1.head import parse_request
 from gateway.http1.refused import Refused
@@ -53,8 +55,14 @@ def test_the_older_secret_works_until_its_overlap_ends() -> None:
     means = ApiKey(credentials(), now=lambda: clock[0])
     old, new = (_with(x_api_key=f"{SHOP_KEY}.{secret}") for secret in (OLD_SECRET, SHOP_SECRET))
     assert [refusal(means, each) for each in (old, new)] == ["let in", "let in"]
+    basic_old = _with(authorization=basic(SHOP_KEY, OLD_SECRET))
+    assert [clock[0] + 58 < means.holds_until(each) <= clock[0] + 60 for each in (old, basic_old)] == [True, True]
+    assert means.holds_until(new) == math.inf
     clock[0] += 61
     assert [refusal(means, each) for each in (old, new)] == ["key_invalid", "let in"]
+    for each in (old, basic_old):
+        with pytest.raises(Unauthenticated):
+            means.holds_until(each)
 
 
 @pytest.mark.req("0.38")

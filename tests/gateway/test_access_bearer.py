@@ -116,6 +116,21 @@ def test_a_revoked_session_ends_at_the_next_request() -> None:
     assert refusal(bearer(revocations=revoked), with_token(tokens[0])) == "token_revoked"
 
 
+def test_a_token_that_opened_a_tunnel_holds_until_it_ends_or_is_revoked() -> None:
+    clock, revoked = [time.time()], Revocations()
+    means = bearer(now=lambda: clock[0], revocations=revoked)
+    request = with_token(_platform_token(lifetime_s=60, session="s1"))
+    assert clock[0] + 58 < means.holds_until(request) <= clock[0] + 61
+    bound = with_token(_platform_token(jkt=JKT), "DPoP")
+    assert means.holds_until(bound) > clock[0], "its proof was new once: it is not asked for again"
+    revoked.revoke([_revocation("session", "s1")])
+    for code in ("token_revoked", "token_expired"):
+        with pytest.raises(Unauthenticated) as refused:
+            means.holds_until(request)
+        assert refused.value.specific_code == code
+        clock[0] += 62
+
+
 def test_all_sessions_of_an_app_end_with_its_own_tokens_and_an_issuers() -> None:
     revoked = Revocations()
     means = bearer(revocations=revoked)

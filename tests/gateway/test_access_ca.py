@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import math
 from collections.abc import Mapping
 from urllib.parse import unquote_plus
 
@@ -19,7 +20,7 @@ from gateway.access.jwk import packed
 from gateway.http1.message import Request, made_request
 from gateway.identity import Identity
 from tests.gateway.ca_client import FORM, SIGNED, Parameters, ca_request, encoded
-from tests.gateway.signing import ENDED_SECRET, NOW, OLD_SECRET, code_by, identified_by, request_from, snapshot
+from tests.gateway.signing import ENDED_SECRET, NOW, OLD_SECRET, SECRET, code_by, identified_by, request_from, snapshot
 
 SHOP = Identity("shop", "ak_shop", means="ca")
 MD5_OF_X = base64.b64encode(hashlib.md5(b"x").digest()).decode()
@@ -132,6 +133,19 @@ class TestAClientOfTheOriginGetsIn:
     def test_with_the_older_secret_during_an_overlap_but_no_ended_one(self) -> None:
         assert identified(ca_request(secret=OLD_SECRET)) == SHOP
         assert code_of(ca_request(secret=ENDED_SECRET)) == "signature_invalid"
+
+
+def test_a_request_that_was_let_in_holds_as_long_as_the_secret_that_signed_it() -> None:
+    for secret, until in ((SECRET, math.inf), (OLD_SECRET, NOW + 1_000)):
+        request = ca_request(secret=secret)
+        by = means()
+        identified(request, by)
+        assert by.holds_until(request) == until, "neither its nonce nor its time is asked for again"
+        assert means(NOW + 999).holds_until(request) == until
+    with pytest.raises(Unauthenticated):
+        means(NOW + 1_001).holds_until(ca_request(secret=OLD_SECRET))
+    with pytest.raises(Unauthenticated):
+        means().holds_until(ca_request(key="ak_gone"))
 
 
 def _text(signed: tuple[str, ...], headers: Mapping[str, str]) -> str:

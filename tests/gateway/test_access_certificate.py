@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from config.model import App
+from core.errors import Unauthenticated
 from gateway.access.certificate import ClientCertificate
 from gateway.identity import Identity
 from gateway.stage import Request
@@ -88,8 +89,11 @@ def test_it_counts_only_within_its_time_also_from_the_memo() -> None:
     assert refusal(means, _with(_SHOP)) == "certificate_expired"
     clock[0] = _BORN
     assert refusal(means, _with(_SHOP)) == "let in"
+    assert means.holds_until(_with(_SHOP)) == (_BORN + timedelta(days=90)).timestamp()
     clock[0] = _BORN + timedelta(days=90)
     assert refusal(means, _with(_SHOP)) == "certificate_expired"
+    with pytest.raises(Unauthenticated):
+        means.holds_until(_with(_SHOP))
 
 
 def test_what_two_apps_claim_stands_for_neither_and_the_log_says_so_once() -> None:

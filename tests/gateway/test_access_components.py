@@ -53,13 +53,13 @@ def decoded(text: str) -> bytes:
 def test_the_examples_of_appendix_b_have_their_base_and_verify(example: Example, request_: Request, key: dict[str, str]) -> None:
     base = base_of(request_, example.input)
     assert base == example.base
-    assert device(key).has_signed(base.encode(), base64.b64decode(example.signature), 0.0)
-    assert not device(key).has_signed(base.encode() + b" ", base64.b64decode(example.signature), 0.0)
+    assert device(key).signed_until(base.encode(), base64.b64decode(example.signature), 0.0)
+    assert not device(key).signed_until(base.encode() + b" ", base64.b64decode(example.signature), 0.0)
 
 
 def test_b_2_4_a_response_verifies_by_its_key_and_its_component_is_no_request_s() -> None:
     signature = base64.b64decode(rfc9421.B24.signature)
-    assert device(rfc9421.P256).has_signed(rfc9421.B24.base.encode(), signature, 0.0)
+    assert device(rfc9421.P256).signed_until(rfc9421.B24.base.encode(), signature, 0.0)
     with pytest.raises(Unauthenticated) as refused:
         base_of(TEST_REQUEST, rfc9421.B24.input)
     assert refused.value.specific_code == "signature_component_unsupported"
@@ -80,8 +80,8 @@ def test_b_2_6_and_b_4_reproduce_and_a_fresh_ecdsa_signature_verifies() -> None:
     ecdsa = derive_private_key(int.from_bytes(decoded(rfc9421.P256_PRIVATE), "big"), SECP256R1())
     numbers = decode_dss_signature(ecdsa.sign(b"data", ECDSA(SHA256())))
     raw = b"".join(number.to_bytes(32, "big") for number in numbers)
-    assert device(rfc9421.P256).has_signed(b"data", raw, 0.0)
-    assert not device(rfc9421.P256).has_signed(
+    assert device(rfc9421.P256).signed_until(b"data", raw, 0.0)
+    assert not device(rfc9421.P256).signed_until(
         b"data", ecdsa.sign(b"data", ECDSA(SHA256())), 0.0
     )  # DER is JOSE's and the RFC's taboo
 
@@ -89,7 +89,7 @@ def test_b_2_6_and_b_4_reproduce_and_a_fresh_ecdsa_signature_verifies() -> None:
 @pytest.mark.parametrize("head", rfc9421.B4_NOT_VALID)
 def test_b_4_changed_messages_do_not_verify(head: bytes) -> None:
     base = base_of(request_from(head), rfc9421.B4.input)
-    assert not device(rfc9421.ED25519).has_signed(base.encode(), base64.b64decode(rfc9421.B4.signature), 0.0)
+    assert not device(rfc9421.ED25519).signed_until(base.encode(), base64.b64decode(rfc9421.B4.signature), 0.0)
 
 
 def test_the_examples_of_section_2_2() -> None:
@@ -104,6 +104,11 @@ def test_the_examples_of_section_2_2() -> None:
         '"@request-target": /path?param=value',
         '"@path": /path',
         '"@query": ?param=value',
+    ]
+    absolute = request_from(b"GET https://www.example.com/path?param=value HTTP/1.1\r\nHost: www.example.com\r\n\r\n")
+    assert base_of(absolute, '("@request-target" "@path")').splitlines()[:-1] == [
+        '"@request-target": https://www.example.com/path?param=value',
+        '"@path": /path',
     ]
     bare = request_from(b"GET /path HTTP/1.1\r\nHost: www.example.com:8443\r\n\r\n")
     assert base_of(bare, '("@query" "@authority")').splitlines()[:-1] == ['"@query": ?', '"@authority": www.example.com:8443']

@@ -1,6 +1,7 @@
 """RFC 9421 signatures as a means: what passes, what is refused and with which code; held against a library of somebody else."""
 
 import itertools
+import math
 import warnings
 from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -287,6 +288,19 @@ class TestReplays:
             except (Unauthenticated, Unavailable) as error:
                 outcomes.append(error.specific_code)
         assert outcomes == [SHOP, "replayed", "unavailable"]  # never 401 because a store is down
+
+
+def test_a_request_that_was_let_in_holds_as_long_as_the_key_that_signed_it() -> None:
+    for secret, until in ((SECRET, math.inf), (OLD_SECRET, NOW + 1_000)):
+        request = signed_request(sign=hmac_with(secret))
+        by = means()
+        identified(request, by)
+        assert by.holds_until(request) == until, "neither its nonce nor its time is asked for again"
+        assert means(now=NOW + 999).holds_until(request) == until
+    with pytest.raises(Unauthenticated):
+        means(now=NOW + 1_001).holds_until(signed_request(sign=hmac_with(OLD_SECRET)))
+    with pytest.raises(Unauthenticated):
+        means().holds_until(signed_request(keyid="device:gone"))
 
 
 def _rsa_jwk(private: rsa.RSAPrivateKey, **more: str) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """The stage: the one means that a request uses, in the words that the caller needs where it is refused."""
 
+import math
+import time
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
@@ -43,6 +45,9 @@ class _Signature:
             return Identity("shop", SHOP_KEY, means="signature")
 
         return later()
+
+    def holds_until(self, request: Request) -> float:
+        return 77.0
 
 
 def _all() -> list[Means]:
@@ -148,6 +153,21 @@ def test_the_body_is_asked_for_only_where_it_takes_part() -> None:
     chunked = request_of("POST", "/", headers=signed)
     chunked.body_length = -1
     assert stage.wants_body(chunked) == 77
+
+
+async def test_a_credential_holds_as_long_as_the_means_that_let_it_in_says() -> None:
+    stage = Authenticate(_all())
+    for kind, until in (("bearer", None), ("key", math.inf), ("signature", 77.0)):
+        request = request_of("GET", "/", headers=_SENT[kind])
+        request.content = b""
+        waits = stage.on_request(request)
+        if waits is not None and not isinstance(waits, Response):
+            await waits
+        held = stage.holds_until(request)
+        assert held == until if until is not None else time.time() < held <= time.time() + 300
+        if kind != "key":
+            with pytest.raises(Unauthenticated, match="needs an API key"):
+                Authenticate([ApiKey(credentials())]).holds_until(request)
 
 
 def test_what_does_not_wait_is_decided_at_once() -> None:

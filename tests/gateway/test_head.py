@@ -160,10 +160,35 @@ def test_a_request_id_is_taken_only_where_it_fits_a_log(given: bytes, taken: str
     assert parse_request(head(b"X-Request-Id: " + given)).request_id == taken
 
 
+@pytest.mark.parametrize(("given", "taken"), [(b"1", 1), (b"0250", 250), (b"9999999999", 9_999_999_999), (b"0", -1), (b"000", -1)])
+def test_a_client_s_deadline_is_read_and_not_sent_on(given: bytes, taken: int) -> None:
+    request = parse_request(head(b"X-Zhiyun-Timeout-Ms: " + given, b"Accept: a"))
+    assert (request.timeout_ms, request.forward) == (taken, b"Accept: a\r\n")
+    assert parse_request(head()).timeout_ms == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "given", "host", "target"),
+    [
+        (b"GET http://A.example/a%2fb?c", b"a.example", b"A.example", b"/a%2Fb?c"),
+        (b"GET HTTP://a.example:80", b"a.example", b"a.example:80", b"/"),
+        (b"GET https://a.example?b", b"a.example:443", b"a.example", b"/?b"),
+        (b"POST http://a.example:8080/a", b"a.example:8080", b"a.example:8080", b"/a"),
+        (b"OPTIONS http://a.example", b"a.example", b"a.example", b"*"),
+        (b"OPTIONS http://a.example/", b"a.example", b"a.example", b"/"),
+    ],
+)
+def test_an_absolute_target_becomes_host_and_path(line: bytes, given: bytes, host: bytes, target: bytes) -> None:
+    request = parse_request(head(line=line + b" HTTP/1.1", host=given))
+    assert (request.host, request.target) == (host, target)
+    assert request.line == line + b" HTTP/1.1", "the log shows what came"
+
+
 def test_codes_say_what_kind_of_fault_it_is() -> None:
     both = (b"Content-Length: 1", b"Transfer-Encoding: chunked")
     assert refusal(head(*both)) == (400, "ambiguous_framing")
     assert refusal(head(line=b"GET /a/../b HTTP/1.1")) == (400, "ambiguous_path")
+    assert refusal(head(b"X-Zhiyun-Timeout-Ms: soon")) == (400, "deadline_malformed")
     assert refusal(head(line=b"CONNECT a:1 HTTP/1.1")) == (501, "method_unknown")
     assert refusal(head(b"X: " + b"a" * fields.MAX_LINE)) == (431, "headers_too_large")
     assert refusal(b"a" * (fields.MAX_HEAD_BYTES + 1)) == (414, "target_too_long")

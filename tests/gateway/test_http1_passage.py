@@ -3,6 +3,7 @@ test_http1_outbound."""
 
 import asyncio
 import re
+import time
 
 import pytest
 
@@ -11,7 +12,7 @@ from core.errors import Forbidden
 from gateway.identity import Identity
 from gateway.stage import Outcome, Request, Response
 from tests.gateway.raw_upstream import ANSWER, Upstream, body_of, status_of
-from tests.gateway.rig import Rig, closing, rigged, until
+from tests.gateway.rig import Rig, closing, read_request, rigged, until
 
 BIG = bytes(range(256)) * 20_000
 
@@ -31,6 +32,17 @@ async def test_what_the_upstream_sees_is_the_request_and_who_sent_it(rig: Rig, u
     assert b"X-Request-Id: " + request_id[1] in answer
     assert answer.startswith(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n")
     assert answer.endswith(b"\r\n\r\nok")
+
+
+async def test_an_absolute_target_goes_on_as_a_path_with_its_authority_as_host(rig: Rig, upstream: Upstream) -> None:
+    (endpoint,) = rig.upstreams.get("up").endpoints
+    rig.declare("up", endpoint.url, host="client")
+    await rig.exchange(b"GET http://A.example:80/a?b HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+    assert upstream.seen[0][0].startswith(b"GET /a?b HTTP/1.1\r\nHost: A.example:80\r\n")
+    assert upstream.seen[0][0].lower().count(b"host: ") == 1
+    answer = await rig.exchange(b"GET http://a.example/ HTTP/1.1\r\nHost: b.example\r\n\r\n")
+    assert status_of(answer) == 400
+    assert len(upstream.seen) == 1
 
 
 async def test_credentials_that_the_platform_used_go_no_further(rig: Rig, upstream: Upstream) -> None:
@@ -256,3 +268,78 @@ async def test_a_drain_loses_no_request_under_way(rig: Rig) -> None:
     answers = await asyncio.gather(*asked)
     await draining
     assert all(answer.endswith(b"ok") for answer in answers)
+
+
+def _over(answer: bytes) -> tuple[int, bool]:
+    """The answer's status, and whether it says that the client's own time is over."""
+    return status_of(answer), b'"deadline_exceeded"' in answer
+
+
+async def test_a_client_s_deadline_shortens_the_route_s_and_is_passed_on(rig: Rig, upstream: Upstream) -> None:
+    upstream.answers[b"/slow"] = b"HANG"
+    started = time.monotonic()
+    answer = await rig.exchange(closing(b"GET /slow HTTP/1.1\r\nx-zhiyun-timeout-ms: 200"))
+    assert _over(answer) == (504, True)
+    assert 0.19 < time.monotonic() - started < 20, "the route would give 30 s"
+    (told,) = re.findall(rb"(?i)X-Zhiyun-Timeout-Ms: (\d+)\r\n", upstream.seen[0][0])
+    assert 100 < int(told) <= 200
+    assert (await rig.exchange(closing(b"GET / HTTP/1.1\r\nX-Zhiyun-Timeout-Ms: 200"))).endswith(b"ok")
+
+
+async def test_a_deadline_of_the_client_s_is_no_fault_of_the_upstream_s(rig: Rig, upstream: Upstream) -> None:
+    upstream.answers[b"/slow"] = b"HANG"
+    for _ in range(20):
+        assert _over(await rig.exchange(closing(b"GET /slow HTTP/1.1\r\nX-Zhiyun-Timeout-Ms: 10"))) == (504, True)
+    upstream.answers[b"/next"] = b"HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n"
+    for _ in range(20):
+        assert status_of(await rig.exchange(closing(b"GET /next HTTP/1.1\r\nX-Zhiyun-Timeout-Ms: 2000"))) == 504
+    asked = [head for head, _ in upstream.seen if head.startswith(b"GET /next ")]
+    assert len(asked) == 20, "a gateway behind us gave up for it: that is not tried again either"
+    state = rig.upstreams.get("up")
+    assert (state.endpoints[0].failures, state.active) == (0, 0)
+    assert status_of(await rig.exchange(closing(b"GET / HTTP/1.1"))) == 200
+    assert status_of(await rig.exchange(closing(b"GET /next HTTP/1.1\r\nX-Zhiyun-Timeout-Ms: 60000"))) == 504
+    assert state.endpoints[0].failures > 0, "the route's own deadline came first"
+
+
+async def test_a_deadline_that_is_over_is_answered_without_the_upstream(rig: Rig, upstream: Upstream) -> None:
+    assert _over(await rig.exchange(closing(b"GET / HTTP/1.1\r\nX-Zhiyun-Timeout-Ms: 0"))) == (504, True)
+    assert upstream.seen == []
+    assert b'"deadline_malformed"' in await rig.exchange(closing(b"GET / HTTP/1.1\r\nX-Zhiyun-Timeout-Ms: soon"))
+
+
+async def test_the_route_s_time_stays_the_ceiling(rig: Rig, upstream: Upstream) -> None:
+    upstream.answers[b"/slow"] = b"HANG"
+    rig.route("*", limits={"timeout_s": 0.3})
+    answer = await rig.exchange(closing(b"GET /slow HTTP/1.1\r\nX-Zhiyun-Timeout-Ms: 9999999999"))
+    assert status_of(answer) == 504
+    assert b'"upstream_timeout"' in answer
+    assert int(re.findall(rb"X-Zhiyun-Timeout-Ms: (\d+)", upstream.seen[0][0])[0]) <= 300
+
+
+async def test_a_client_s_deadline_counts_while_it_sends_and_after(rig: Rig, upstream: Upstream) -> None:
+    """The route's time counts from the last byte of a body, the client's own from the first of its head."""
+    upstream.answers[b"/slow"] = b"HANG"
+    deadline = b"HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nConnection: close\r\nX-Zhiyun-Timeout-Ms: 400\r\n\r\n"
+    for path, rest in ((b"/ ", b""), (b"/slow ", b"cd")):
+        started = time.monotonic()
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+        writer.write(b"POST " + path + deadline + b"ab")
+        await asyncio.sleep(0.1)
+        writer.write(rest)
+        assert _over(await asyncio.wait_for(reader.read(), 5)) == (504, True)
+        assert 0.35 < time.monotonic() - started < 20
+        writer.close()
+
+
+async def test_an_answer_that_has_begun_is_not_cut_by_the_client_s_deadline(rig: Rig) -> None:
+    async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab")
+        await asyncio.sleep(0.3)
+        writer.write(b"cd")
+        writer.close()
+
+    await rig.upstream(slowly)
+    rig.route("*")
+    assert (await rig.exchange(closing(b"GET / HTTP/1.1\r\nX-Zhiyun-Timeout-Ms: 150"))).endswith(b"\r\n\r\nabcd")

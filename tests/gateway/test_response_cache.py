@@ -6,6 +6,7 @@ from config.model import App, Platform, Service
 from config.policies import Cache as Policy
 from config.policies import Grant, Policies
 from config.upstreams import Endpoint, Match, Route, Split, Upstream
+from core.purges import Purge
 from gateway.cache_rules import Stored
 from gateway.response_cache import PASSED, Flight, ResponseStore, Varied, Waiter
 from gateway.stage import Response
@@ -135,3 +136,40 @@ def test_a_purge_says_how_many() -> None:
     for number in range(3):
         put(store, number, route="goods" if number else "other")
     assert [store.purge("goods"), store.purge("goods"), len(store)] == [2, 0, 1]
+
+
+def test_a_purge_may_be_of_the_targets_that_begin_with_a_path() -> None:
+    store = made()
+    targets = [
+        "a.example/goods/7",
+        "a.example/goods/71?b",
+        "b.example:81/goods/7?c",
+        "[::1]/goods/8",
+        "/goods/7",
+        "a.example/x/goods/7",
+    ]
+    for number, target in enumerate(targets):
+        put(store, number, target=target)
+    put(store, 9, route="other", target="a.example/goods/7")
+    flights = [
+        store.begin((number,), target, "route:goods") for number, target in ((20, "a.example/goods/7"), (21, "a.example/goods/8"))
+    ]
+    assert store.purge("goods", "/goods/7") == 4
+    assert [number for number in (0, 1, 2, 3, 4, 5, 9) if store.find((number,)) is not None] == [3, 5, 9]
+    for flight in flights:
+        assert flight
+        store.keep(flight, flight.key, flight.key, stored())
+    assert [store.find((number,)) is not None for number in (20, 21)] == [False, True], "what was on its way is not kept either"
+
+
+def test_a_purge_that_is_told_twice_is_done_once() -> None:
+    store = made()
+    put(store, 1)
+    told = Purge("p1", "goods", "", 0, "li")
+    store.take_purges([told])
+    assert store.find((1,)) is None
+    put(store, 1)
+    store.take_purges([told, Purge("p2", "goods", "/other", 0, "li", 2)])
+    assert store.find((1,)) is not None, "it was kept after the purge"
+    store.take_purges([Purge(f"q{number}", "gone", "", 0, "li") for number in range(5000)])
+    assert len(store._purged) <= 1024

@@ -130,6 +130,19 @@ async def test_a_client_that_leaves_does_not_take_the_others_along(rig: Rig, ori
     assert len(origin.seen) == 2
 
 
+async def test_one_that_waits_for_less_than_the_others_does_not_send_them_all(rig: Rig, origin: Origin) -> None:
+    """Its deadline is its own: one of the others leads, they do not all go."""
+    origin.gate.clear()
+    hurried = asyncio.ensure_future(ask(rig, b"/goods", b"X-Zhiyun-Timeout-Ms: 2000"))
+    await until(lambda: len(origin.seen) == 1)
+    others = [asyncio.ensure_future(ask(rig)) for _ in range(8)]
+    assert (await hurried)[0].startswith(b"HTTP/1.1 504")
+    await until(lambda: len(origin.seen) == 2)
+    origin.gate.set()
+    assert {(await each)[1] for each in others} == {BODY}
+    assert len(origin.seen) == 2
+
+
 async def test_an_upstream_that_gives_no_answer_is_covered_by_the_old_one(rig: Rig, origin: Origin) -> None:
     origin.answer = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=0, stale-if-error=60\r\nContent-Length: 3\r\n\r\nold"
     await ask(rig)

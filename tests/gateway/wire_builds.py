@@ -17,6 +17,7 @@ Verdict = tuple[Any, ...]
 REQUEST_VALUES = (
     *("verb", "target", "head", "forward", "line", "host", "authorization", "minor", "body_length", "keep_alive"),
     *("expects_continue", "upgrade", "forwarded_for", "forwarded_proto", "has_encoded_slash", "trace", "request_id"),
+    "timeout_ms",
 )
 RESPONSE_VALUES = ("status", "minor", "status_line", "forward", "body_length", "keep_alive", "is_interim", "upgrade")
 

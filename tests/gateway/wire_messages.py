@@ -6,7 +6,7 @@ NAMES = (
     *(b"Host", b"host", b"Content-Length", b"content-length", b"Transfer-Encoding", b"Connection", b"connection", b"Expect"),
     *(b"Upgrade", b"Authorization", b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Request-Id", b"traceparent", b"Keep-Alive"),
     *(b"TE", b"Trailer", b"Proxy-Connection", b"X-Zhiyun-App", b"x-zhiyun-", b"x-zhiyun", b"HTTP2-Settings", b"Accept", b"X-A"),
-    *(b"User-Agent", b"Cookie", b"X_A", b"Content-Type", b"Hos", b"Hostx", b"", b"a b", b"X-\xff"),
+    *(b"User-Agent", b"Cookie", b"X_A", b"Content-Type", b"Hos", b"Hostx", b"", b"a b", b"X-\xff", b"X-Zhiyun-Timeout-Ms"),
 )
 VALUES = (
     *(
@@ -31,6 +31,7 @@ VALUES = (
 )
 TARGETS = (
     *(b"/", b"/a", b"/api/v1/items/7?page=3", b"/a//b", b"/a/../b", b"/%2e%2e", b"/%41%2f", b"/a%", b"*", b"http://a/", b"/a#b"),
+    *(b"http://a.example", b"HTTPS://a.example:443/a?b", b"http://a.example:80?c", b"http://b.example/", b"http://u@a.example/"),
     *(b"/a;b=c", b"/.a", b"/a/.", b"/?", b"/?%zz", b"/?{}", b"/\\", b"/%00", b"", b"/" + b"a" * 8191, b"/" + b"a" * 8192),
 )
 _PATH = st.lists(

@@ -27,6 +27,7 @@ WHY_WE_ACCEPT = {
     "Transfer-Encoding: TRANSFER-ENCODING:CHUNKED\\t": "the same",
     "limit: line of 16 KiB": "tickets of Kerberos are longer than nginx's 8 KiB; the head as a whole is bounded",
     "target: /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa": "8 KiB of target; nginx counts the whole line",
+    "absolute-form: a_b.example:81": "nginx takes an underscore in the Host field and not in the target; here one rule is for both",
     "target: OPTIONS *": "a form of its own (RFC 9112 §3.2.4); routes decide, nginx has no route for it",
 }
 """By the case's name: why we accept what nginx 1.22 refuses."""
@@ -35,6 +36,7 @@ BEFORE_A_ROUTE = {
     "request line: empty line first": (ACCEPTED, "the listener skips one empty line (RFC 9112 §2.2)"),
     "target: /a%2Fb": (400, "an encoded slash is for data services; it is never sent on"),
     "target: /a%5cb": (400, "an encoded backslash, the same"),
+    "deadline: 0": (504, "its time is over: nobody waits for an answer of the upstream's"),
 }
 """What a connection and a pass-through route make of a case, where it differs from the corpus, and why."""
 

@@ -1,5 +1,6 @@
 """Upstream servers that die, come back and fail, behind a node of two workers; and the response cache before them."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -112,3 +113,39 @@ def test_answers_are_kept_and_outlive_their_upstream(gateway: Gateway, pair: Log
         assert gateway.get("/kept/never-asked", pair).status_code in (502, 503)
     finally:
         left.start()
+
+
+def _kept(gateway: Gateway, login: Login, path: str) -> None:
+    """Until every worker has an answer."""
+
+    def verdicts() -> bool:
+        return {each.headers["X-Cache"] for each in gateway.on_each_worker(path, login.api_key)} == {"hit"}
+
+    eventually(f"every worker keeps {path}", verdicts, within_s=20)
+
+
+@pytest.mark.req("0.29")
+def test_a_purge_reaches_every_worker(gateway: Gateway, pair: Login) -> None:
+    routes = {
+        name: {"match": {"path": f"/{name}/{{rest...}}"}, "upstream": "one", "policies": {"cache": {"ttl_s": 600}}}
+        for name in ("shelf", "stock")
+    }
+    login = gateway.app("shelf", "stock", routes=routes)
+    paths = ("/shelf/a/1", "/shelf/b/1", "/stock/a/1")
+    for path in paths:
+        _kept(gateway, login, path)
+
+    def counts() -> list[int]:
+        """How often the upstream was asked, once every worker keeps all answers."""
+        for path in paths:
+            _kept(gateway, login, path)
+        return [gateway.upstream.by_path[path] for path in paths]
+
+    before = counts()
+    gateway.cli("cache", "purge", "shelf", "--prefix", "/shelf/a")
+    time.sleep(1.0)
+    after = counts()
+    assert [now - then for now, then in zip(after, before, strict=True)] == [2, 0, 0], "each of two workers has asked again"
+    gateway.cli("cache", "purge", "shelf")
+    time.sleep(1.0)
+    assert [now - then for now, then in zip(counts(), after, strict=True)] == [2, 2, 0]

@@ -23,6 +23,7 @@ class Upstream:
         self.is_failing = False
         self.requests = 0
         self.by_path: dict[str, int] = {}
+        self.close_codes: list[int] = []  # of the close frames that came
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -79,7 +80,7 @@ class Upstream:
         kind = url.path.rpartition("/")[2]
         self.by_path[url.path] = self.by_path.get(url.path, 0) + 1
         if kind == "ws":
-            return await _web_socket(head, reader, writer)
+            return await _web_socket(head, reader, writer, self.close_codes)
         if kind == "slow":
             await asyncio.sleep(float(parse_qs(url.query)["s"][0]))
         status, extra = (500, "") if kind == "fail" and self.is_failing else (200, "")
@@ -96,7 +97,7 @@ class Upstream:
         return None
 
 
-async def _web_socket(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _web_socket(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, close_codes: list[int]) -> None:
     """RFC 6455 by hand: each frame that is shorter than 126 bytes comes back."""
     key = next(line.partition(b": ")[2] for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
     accept = base64.b64encode(hashlib.sha1(key + _GUID).digest())  # RFC 6455 §4.2.2
@@ -113,4 +114,5 @@ async def _web_socket(head: bytes, reader: asyncio.StreamReader, writer: asyncio
         writer.write(bytes([first, len(plain)]) + plain)
         await writer.drain()
         if first & 0x0F == 8:  # a close frame, answered by another
+            close_codes.append(int.from_bytes(plain[:2], "big"))
             raise ConnectionResetError

@@ -13,9 +13,9 @@ from core.bus import Envelope, Subscription, Transport
 from core.clock import epoch_ms
 from core.database import Database
 from core.ids import new_id
-from core.sessions import REVOKED_PATTERN, Revocation
+from core.sessions import REVOKED_PATTERN, Revocation, revocation_of
 from core.supervise import Tasks
-from gateway.revocation_feed import RevocationFeed
+from gateway.numbered_feed import NumberedFeed
 from gateway.revocations import Revocations
 from registry.app_sessions import Revoker, SqlAppSessions
 from storage.sqlite import open_sqlite
@@ -53,7 +53,7 @@ async def node(bus: Transport | None, sessions: SqlAppSessions, *, interval_s: f
     failures: list[str] = []
     tasks = Tasks(lambda name, error: failures.append(f"{name}: {error!r}"))
     revocations = Revocations()
-    feed = RevocationFeed(revocations, sessions, interval_s=interval_s)
+    feed = NumberedFeed("revocations", sessions.revocations, revocations.revoke, revocation_of, interval_s=interval_s)
     if bus is not None:
         name = f"revocations-{new_id()}"
         reader = await bus.subscribe(Subscription(name, REVOKED_PATTERN, channel="control", durable=False))
@@ -111,7 +111,7 @@ async def test_a_node_that_starts_later_knows_before_it_serves(database: Databas
 
 
 async def test_more_than_a_page_is_read_at_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.revocation_feed._PAGE", 2)
+    monkeypatch.setattr("gateway.numbered_feed._PAGE", 2)
     await test_a_node_that_starts_later_knows_before_it_serves(database)
 
 
