@@ -16,6 +16,7 @@ from core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from gateway.http1.message import has_told
 from gateway.stage import Request, Response
 
 _STATUS: dict[type[PlatformError], int] = {
@@ -96,7 +97,7 @@ def problem(error: PlatformError, request: Request) -> Response:
         "request_id": request.request_id,
     }
     headers = [("Content-Type", "application/problem+json"), ("Content-Language", "zh" if is_chinese else "en")]
-    if isinstance(error, Unauthenticated) and not request.has_told("WWW-Authenticate"):
+    if isinstance(error, Unauthenticated) and not has_told(request, "WWW-Authenticate"):
         headers.append(("WWW-Authenticate", 'Bearer realm="zhiyun"'))  # RFC 6750 §3; a stage that knows better has told it
     if isinstance(error, Limited):
         headers.append(("Retry-After", str(max(1, math.ceil(error.retry_after_s)))))

@@ -33,7 +33,7 @@ cdef class Exchange:
     cpdef begin(self)
 
     @cython.locals(request=Request, pipe=Pipe, checks=tuple, bodies=tuple, count=int, passage=Passage)
-    cpdef walk(self)
+    cdef _walk(self)
 
     cdef bint _has_body(self, long long limit) except -1
 

@@ -77,7 +77,7 @@ class Exchange:
         except Exception as error:  # noqa: BLE001  # the listener: one of the three places
             self.crash(error)
         else:
-            self.walk()
+            self._walk()
 
     def _shorten(self, request: Request) -> None:
         """The client has a deadline of its own. It never gets more time for it than the route gives, and as it counts from the
@@ -95,7 +95,7 @@ class Exchange:
             text = f"no answer within the {self.request.timeout_ms} ms that X-Zhiyun-Timeout-Ms gives"
             self.fail(DeadlineExceeded(text))  # it lets go of the upstream as abandoned
 
-    def walk(self) -> None:
+    def _walk(self) -> None:
         """Ask the stages, from where the walk stands, until one answers or has to wait; then the endpoint."""
         request, pipe = self.request, self.pipe
         checks, bodies = pipe.checks, pipe.bodies
@@ -118,7 +118,7 @@ class Exchange:
                 passage = self.passage = Passage(self)
                 passage.start()
             else:
-                request.read_body_with(self.read_body)
+                request.body_reader = self.read_body
                 self.engine.spawn(self._serve(), "request")
         except PlatformError as error:
             self.fail(error)
@@ -176,7 +176,7 @@ class Exchange:
         if self.is_over:
             return
         if result is None:
-            self.walk()
+            self._walk()
         else:
             self.answer(result, self.reached - 1)
 
@@ -187,7 +187,7 @@ class Exchange:
         self.has_body_left = False
         self.request.content = body
         if self.body_future is None:
-            self.walk()
+            self._walk()
         elif not self.body_future.done():
             self.body_future.set_result(body)
 

@@ -62,7 +62,7 @@ cdef class Request:
     cdef public object _parameters
     cdef public object _query
     cdef public object _attributes
-    cdef public object _body_reader
+    cdef public object body_reader
 
     cpdef tell_line(self, bytes line)
 

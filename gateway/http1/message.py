@@ -113,7 +113,6 @@ class Request:
 
     __slots__ = (
         "_attributes",
-        "_body_reader",
         "_headers",
         "_matched",
         "_parameters",
@@ -123,6 +122,7 @@ class Request:
         "app",
         "authorization",
         "body_length",
+        "body_reader",
         "certificate",
         "content",
         "deadline",
@@ -208,7 +208,7 @@ class Request:
         self._parameters: Mapping[str, str] | None = None
         self._query: list[tuple[str, str]] | None = None
         self._attributes: dict[str, Any] | None = None
-        self._body_reader: Callable[[], Awaitable[bytes]] | None = None
+        self.body_reader: Callable[[], Awaitable[bytes]] | None = None  # the connection's, for `body`
 
     @property
     def method(self) -> str:
@@ -261,11 +261,6 @@ class Request:
         else:
             self.told.append(line)
 
-    def has_told(self, name: str) -> bool:
-        """Whether the answer will have such a field, its name spelled so."""
-        start = name.encode() + b":"
-        return self.told is not None and any(line.startswith(start) for line in self.told)
-
     def set_header(self, name: str, value: str) -> None:
         """Send this field upstream, in place of any of that name. InvalidInput is the caller's duty: no CR, LF or NUL may come
         here."""
@@ -297,12 +292,8 @@ class Request:
         """The whole body, bounded by the pipe's limit; reads it at the first call. Raises InvalidInput (payload_too_large,
         request_timeout, or cut short)."""
         if self.content is None:
-            self.content = await self._body_reader() if self._body_reader is not None else b""
+            self.content = await self.body_reader() if self.body_reader is not None else b""
         return self.content
-
-    def read_body_with(self, reader: Callable[[], Awaitable[bytes]]) -> None:
-        """How `body` gets the bytes; the connection's business."""
-        self._body_reader = reader
 
 
 def header_line(name: str, value: str) -> bytes:
@@ -321,6 +312,12 @@ def pairs_of(block: bytes) -> list[tuple[str, str]]:
         if colon:
             found.append((name.decode("ascii"), value.strip(b" \t").decode("utf-8", "replace")))
     return found
+
+
+def has_told(request: Request, name: str) -> bool:
+    """Whether its answer will have such a field, the name spelled so."""
+    start = name.encode() + b":"
+    return request.told is not None and any(line.startswith(start) for line in request.told)
 
 
 def headers_of(head: bytes) -> dict[str, str]:

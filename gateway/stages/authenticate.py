@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Sequence
 
 from core.errors import InvalidInput, Unauthenticated
-from gateway.http1.message import Request
+from gateway.http1.message import Request, has_told
 from gateway.identity import Identity
 from gateway.means import Means
 from gateway.stage import BodyStage, Outcome
@@ -83,7 +83,7 @@ class Authenticate:
 
     def _challenge(self, request: Request, used: Means | None) -> None:
         """What could be sent (RFC 9110 §11.6.1), unless the means has said it better."""
-        if request.has_told("WWW-Authenticate"):
+        if has_told(request, "WWW-Authenticate"):
             return
         for challenge in self._challenges:
             is_wrong = used is not None and used.kind == "bearer" and challenge == used.challenge

@@ -480,7 +480,7 @@ class TestInItsStage(StageSuite):
     async def test_the_body_is_read_for_the_proof_and_goes_on(self) -> None:
         request = self.admitted()
         request.content = None
-        request.read_body_with(_body)
+        request.body_reader = _body
         response = await run(Pipe("test", [self.stage()], handler=_served), request)
         assert (response.status, response.body) == (200, BODY)
         assert request.identity == SHOP
