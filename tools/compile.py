@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))  # run as a file by the installer
 from core.compiled import FOLDER, MODULES, fingerprint  # noqa: E402
 
 # Annotations are for mypy; C types come from the .pxd files alone, so that no int of Python's is cut to 32 bits by accident.
-_CYTHON = ("-3", "-X", "annotation_typing=False", "-X", "binding=True", "-Werror")
+_CYTHON = ("-3", "-X", "annotation_typing=False", "-X", "binding=True", "-X", "nonecheck=True", "-Werror")
 _C_FLAGS = ("-O2", "-fPIC", "-fwrapv", "-fno-strict-aliasing", "-DNDEBUG", "-w", "-s")
 _LIMIT_S = 300
 

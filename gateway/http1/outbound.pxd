@@ -42,6 +42,9 @@ cdef class Outbound:
 
     cdef _begin_body(self, bytes rest)
 
+    @cython.locals(carried=Carried)
+    cdef _give(self, bytes data, bint is_last)
+
     @cython.locals(remaining="long long", size=Py_ssize_t)
     cdef _body(self, bytes data)
 

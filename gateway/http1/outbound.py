@@ -127,11 +127,16 @@ class Outbound:
         if self.remaining == 0:
             if rest:
                 self.keep_alive = False  # more than was announced: whatever it is, it is no answer
-            self.carried.answer_piece(b"", True)
+            self._give(b"", True)
         elif rest:
             self._body(rest)
         else:
-            self.carried.answer_piece(b"", False)
+            self._give(b"", False)
+
+    def _give(self, data: bytes, is_last: bool) -> None:
+        """A piece of the body. Held here while it works: with the last one it may let go of itself."""
+        carried = self.carried
+        carried.answer_piece(data, is_last)
 
     def go_on(self) -> None:
         """After HELD: the body is wanted now, decoded."""
@@ -149,17 +154,17 @@ class Outbound:
             size = len(data)
             if size < remaining:
                 self.remaining = remaining - size
-                self.carried.answer_piece(data, False)
+                self._give(data, False)
             else:
                 if size > remaining:
                     self.keep_alive = False
                     data = data[:remaining]
                 self.remaining = 0
-                self.carried.answer_piece(data, True)
+                self._give(data, True)
         elif remaining == -1:
             self._chunked(data)
         else:
-            self.carried.answer_piece(data, False)
+            self._give(data, False)
 
     def _chunked(self, data: bytes) -> None:
         chunks = self.chunks
@@ -178,7 +183,7 @@ class Outbound:
         if end >= 0:
             self.chunks = None
             self.remaining = 0
-        self.carried.answer_piece(payload, end >= 0)
+        self._give(payload, end >= 0)
 
     def _switch(self, head: ResponseHead, rest: bytes) -> None:
         if not self.carried.request.upgrade or head.upgrade != self.carried.request.upgrade:
