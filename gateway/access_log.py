@@ -28,9 +28,9 @@ from gateway.record import NOBODY, NOWHERE
 
 _in_c: Callable[[Request, bytes, bytes, str], bytes | None] | None = None
 if compiled.BUILD == "compiled":
-    from gateway import _json_line
+    from gateway._json_line import json_line
 
-    _in_c = _json_line.json_line
+    _in_c = json_line
 
 _log = structlog.get_logger("gateway.access_log")
 _NAMES, _NAMES_BYTES = 20, 200
