@@ -56,6 +56,7 @@ cdef class Matched:
 
 cdef class Router:
     cdef public Tree _any
+    cdef tuple _any_alone
     cdef public dict _hosts
     cdef public dict _leaves
 

@@ -111,7 +111,7 @@ class Search:
 
     def among(self, tree: "Tree", path: bytes) -> Leaf | None:
         """The best leaf of a tree. A path is split no further than the tree is deep: only a rest can take what is behind."""
-        segments = path.removesuffix(b"/").split(b"/", tree.depth + 1)
+        segments = (path[:-1] if path[-1:] == b"/" else path).split(b"/", tree.depth + 1)
         if segments[0]:  # `*`, or nothing that begins with a slash
             return None
         if _PERCENT in path:
@@ -227,6 +227,7 @@ class Router:
 
     def __init__(self, entries: Iterable[tuple[Match, Pipe]]) -> None:
         self._any = Tree()
+        self._any_alone = (self._any,)
         self._hosts: dict[bytes, Tree] = {}
         self._leaves: dict[int, Leaf] = {}  # by the identity of their match, which they keep alive
         self.update(entries)
@@ -275,7 +276,7 @@ class Router:
                 leaves = end.by_verb.get(request.verb, end.other)
                 if leaves and not leaves[0].conditions:
                     return leaves[0].pipe
-            return self._search((self._any,), path, request)
+            return self._search(self._any_alone, path, request)
         return self._search(tuple(self._trees(request.host)), path, request)
 
     def _search(self, trees: "tuple[Tree, ...]", path: bytes, request: Request) -> Pipe:

@@ -72,6 +72,8 @@ class Inbound:
         if tls is not None:
             self.scheme = "https"
             self.certificate = tls.getpeercert(binary_form=True)
+        else:
+            transport.set_write_buffer_limits(high=0)  # an answer leaves at once, not when the loop has been round everybody
         self.is_trusted = engine.is_trusted(self.remote)
         self.forwarded = f"X-Forwarded-For: {self.remote}\r\nX-Forwarded-Proto: {self.scheme}\r\nX-Request-Id: ".encode()
 

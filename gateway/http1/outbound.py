@@ -45,6 +45,8 @@ class Outbound:
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        if transport.get_extra_info("ssl_object") is None:
+            transport.set_write_buffer_limits(high=0)  # as in Inbound
 
     def begin(self, carried: Carried, verb: bytes) -> None:
         """A request is about to be written by `carried`."""

@@ -21,11 +21,12 @@ CLAIMING = """
 import sys
 from pathlib import Path
 from cache.replays_file import FileReplays
-replays = FileReplays(Path(sys.argv[1]), max_entries=20_000)
+replays = FileReplays(Path(sys.argv[1]), max_entries=200_000)
 print("ready", flush=True)
-sys.stdin.readline()
-print(*[number for number in range(8_000) if replays.is_new(f"nonce {number}", 300.0)])
+for turn in sys.stdin:
+    print(*[number for number in range(2_000) if replays.is_new(f"nonce {turn} {number}", 300.0)], flush=True)
 """
+TURNS = 40
 
 
 @pytest.fixture
@@ -46,14 +47,21 @@ def test_of_processes_that_claim_the_same_keys_at_once_each_key_is_one_process_s
     claiming = [subprocess.Popen(command, **pipes) for _ in range(4)]  # type: ignore[call-overload]
     for each in claiming:
         assert each.stdout.readline() == "ready\n"
+    overlaps = 0
+    for turn in range(TURNS):  # whether two of them run at the same time is the scheduler's to say: until they have, some times
+        for each in claiming:
+            each.stdin.write(f"{turn}\n")
+            each.stdin.flush()
+        claimed = [each.stdout.readline().split() for each in claiming]
+        assert sorted(int(number) for numbers in claimed for number in numbers) == list(range(2_000))
+        overlaps += sum(bool(numbers) for numbers in claimed) > 1
+        if overlaps == 4:
+            break
     for each in claiming:
-        each.stdin.write("go\n")
-        each.stdin.flush()
-    claimed = [each.communicate(timeout=60)[0].split() for each in claiming]
-    assert sorted(int(number) for numbers in claimed for number in numbers) == list(range(8_000))
-    assert sum(bool(numbers) for numbers in claimed) > 1, "they did overlap"
-    again = FileReplays(tmp_path / "replays.table", max_entries=20_000)
-    assert not any(again.is_new(f"nonce {number}", 300.0) for number in range(8_000)), "it outlives them"
+        each.communicate(timeout=60)
+    assert overlaps, f"of {TURNS} turns in none did two of them overlap"
+    again = FileReplays(tmp_path / "replays.table", max_entries=200_000)
+    assert not any(again.is_new(f"nonce 0\n {number}", 300.0) for number in range(2_000)), "it outlives them"
     again.close()
 
 
