@@ -69,8 +69,11 @@ class AppTokens:
     def verify(self, token: jwt.Token, now: float) -> Verified:
         claims = jwt.claims_of(token, _app_decoder)
         credential = self._credentials.get(claims.iss)
-        signing = (until for secret, until in self._of(credential) if now < until and token.is_signed_by(secret))
-        ends = next(signing, None)  # the newest first; which of an app's two secrets was used is no secret
+        ends: float | None = None
+        for secret, until in self._of(credential):  # the newest first; which of an app's two secrets was used is no secret
+            if now < until and token.is_signed_by(secret):
+                ends = until
+                break
         if ends is None or credential is None:
             raise jwt.invalid("the token is not signed with an AppSecret of the AppKey in iss")
         jwt.check(claims, issuer=credential.key, audience=AUDIENCE, now=now)
