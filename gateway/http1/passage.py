@@ -330,7 +330,9 @@ class Passage(Carried):
         endpoint, self.endpoint = self.endpoint, None
         self._drop_connection()
         if endpoint is not None:
-            took_s = self.request.upstream_s = clock.monotonic() - self.sent_at
+            if self.request.status != 101:  # how long a tunnel was open says nothing of how quick the upstream is
+                self.request.upstream_s = clock.monotonic() - self.sent_at
+            took_s = self.request.upstream_s
             self.upstream.finished(endpoint, took_s, outcome)
 
     # -- back-pressure
@@ -346,6 +348,7 @@ class Passage(Carried):
         request = self.request
         request.status = 101
         request.upstream = self.endpoint.url
+        request.upstream_s = clock.monotonic() - self.sent_at
         self.owner.is_answered = True
         upgrade = b"Connection: Upgrade\r\nUpgrade: " + request.upgrade + b"\r\n\r\n"
         self.inbound.transport.write(head.status_line + head.forward + answer.told(request) + upgrade)

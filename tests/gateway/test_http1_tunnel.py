@@ -212,6 +212,19 @@ async def test_messages_pass_both_ways(rig: Rig) -> None:
     assert rig.upstreams.get("up").active == 0
 
 
+async def test_how_long_a_tunnel_is_open_does_not_count_as_the_upstreams_latency(rig: Rig) -> None:
+    (endpoint,) = rig.upstreams.get("up").endpoints
+    rig.declare("up", endpoint.url, balance="ewma")
+    async with aiohttp.ClientSession() as session, session.ws_connect(f"http://127.0.0.1:{rig.port}/calm") as socket:
+        await socket.send_str("open")
+        await socket.receive_str()
+        await asyncio.sleep(2)
+    await until(lambda: bool(rig.ended))
+    request = rig.ended[0]
+    assert request.upstream_s < request.ended - request.started - 1.9, "its answer alone"
+    assert rig.upstreams.get("up").endpoints[0].latency_s == request.upstream_s
+
+
 @pytest.mark.parametrize("by", ["client", "server"])
 async def test_a_message_that_is_too_large_ends_it_with_1009(rig: Rig, by: str) -> None:
     async with aiohttp.ClientSession() as session, session.ws_connect(f"http://127.0.0.1:{rig.port}/ws") as socket:
