@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from cache.replays_memory import MemoryReplays
 from config.model import App, Device, Platform
 from core.errors import Unauthenticated
 from core.ids import AppKey
 from core.secret import Secret
+from gateway.access.signature import SignatureMeans
 from gateway.http1.head import parse_request
 from gateway.http1.message import Request, made_request
 from gateway.identity import Identity
@@ -116,3 +118,7 @@ def signed_request(
     request = made_request(method, derived["@request-target"], headers=fields, body=body)
     request.scheme = parts.scheme
     return request
+
+
+def signature_means(devices: Mapping[str, Device] | None = None, now: float = NOW) -> SignatureMeans:
+    return SignatureMeans(snapshot(devices), MemoryReplays(), lambda: now)
