@@ -8,7 +8,6 @@ import importlib
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from cache.replays_memory import MemoryReplays
 from core.errors import Unauthenticated, Unavailable
@@ -22,6 +21,7 @@ from gateway.access.signature import SignatureMeans
 from gateway.http1.message import made_request
 from gateway.means import Means
 from gateway.stage import Request
+from tests.fuzz.begin import begun
 from tests.gateway import signing
 from tests.gateway.access_desk import app_token, bearer, credentials, snapshot_of
 
@@ -156,13 +156,10 @@ def _seeds(target: str) -> list[bytes]:
 
 
 def main() -> None:
-    if len(sys.argv) < 3:
-        print("\n".join(TARGETS))
+    asked = begun(TARGETS, _seeds)
+    if asked is None:
         return
-    target, folder = sys.argv[1], Path(sys.argv[2])
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(_seeds(target)):
-        (folder / f"seed-{number}").write_bytes(seed)
+    target, folder = asked
     atheris = importlib.import_module("atheris")
     for name in [each for each in sys.modules if each.startswith(("gateway.access.", "tests.gateway."))]:
         del sys.modules[name]  # they and who holds them are imported anew, to be instrumented

@@ -8,14 +8,13 @@ import importlib
 import importlib.util
 import os
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
-from pathlib import Path
 from typing import Any
 
 os.environ["ZHIYUN_PURE"] = "1"  # the sources can be instrumented; the twin in C is loaded beside them
 
+from tests.fuzz.begin import begun
 from tests.gateway.odd_requests import ODD_REQUESTS
 from tools.source_tree import ROOT
 
@@ -25,15 +24,24 @@ TARGETS = ("request", "response", "chunked", "proxy_protocol")
 
 
 def _compiled_scanner() -> Any:
-    path = ROOT / "build" / "compiled" / "gateway" / "http1" / f"_scanner{EXTENSION_SUFFIXES[0]}"
-    spec = importlib.util.spec_from_file_location("gateway.http1._scanner", path) if path.exists() else None
-    if spec is None or spec.loader is None:
+    """The scanner in C with the types it is made for, beside the sources, which stay what everybody else imports."""
+    names = ("gateway.identity", "gateway.http1.message", "gateway.http1._scanner")
+    found = {name: ROOT / "build" / "compiled" / f"{name.replace('.', '/')}{EXTENSION_SUFFIXES[0]}" for name in names}
+    if not all(path.exists() for path in found.values()):
         print("fuzz: no compiled build here (make compile): the twins are not compared", file=sys.stderr)
         return None
-    module = importlib.util.module_from_spec(spec)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # its `plain_request` fills the compiled Request: not used here
+    sources = {name: sys.modules.get(name) for name in names}
+    for name, path in found.items():
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
+    for name, source in sources.items():
+        if source is None:
+            del sys.modules[name]
+        else:
+            sys.modules[name] = source
     return module
 
 
@@ -123,13 +131,10 @@ def _seeds(target: str) -> Iterator[bytes]:
 
 
 def main() -> None:
-    if len(sys.argv) < 3:
-        print("\n".join(TARGETS))
+    asked = begun(TARGETS, _seeds)
+    if asked is None:
         return
-    target, folder = sys.argv[1], Path(sys.argv[2])
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(_seeds(target)):
-        (folder / f"seed-{number}").write_bytes(seed)
+    target, folder = asked
     atheris = importlib.import_module("atheris")
     with atheris.instrument_imports(include=["gateway.http1"]):
         wire = _wire()
