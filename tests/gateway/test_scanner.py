@@ -1,11 +1,15 @@
 """The two twins of the scanner, and all that is compiled with them: equal verdicts on whatever comes."""
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from gateway.http1 import fields, scanner
 from tests.gateway.wire_builds import Builds
 from tests.gateway.wire_messages import REQUESTS, RESPONSES
+from tools.source_tree import ROOT
 
 pytestmark = pytest.mark.timeout(600)  # the first test may have to compile first
 _FUZZ = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
@@ -56,3 +60,13 @@ def test_the_pure_twin_stays_at_hand_in_the_compiled_build() -> None:
     assert scanner.scan_request_pure(head) is not None
     assert scanner.scan_request(head) == scanner.scan_request_pure(head)
     assert scanner.scan_response(b"HTTP/1.0 404\r\n\r\n") == scanner.scan_response_pure(b"HTTP/1.0 404\r\n\r\n")
+
+
+@pytest.mark.usefixtures("builds")
+def test_the_fuzz_of_the_wire_has_the_twin_in_c_beside_the_sources() -> None:
+    script = (
+        "from tests.fuzz.wire import _compiled_scanner; from gateway.http1 import BUILD, scanner\n"
+        "head = b'GET /a?b HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'\n"
+        "assert BUILD == 'pure Python'; assert _compiled_scanner().scan_request(head) == scanner.scan_request(head) != None"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=120)
