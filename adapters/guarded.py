@@ -10,12 +10,12 @@ from functools import cache
 from typing import Any, cast
 
 from config.model import Guard
-from core.adapter import Backend, Connection, Lookup, Source, Writer
+from core.adapter import Backend, Connection, Describes, Lookup, Source, Writer
 from core.clock import Clock
 from core.errors import DeadlineExceeded, NotConnected, PlatformError, Unavailable
 from core.guard import Breaker, BreakerState, Refusal
 from core.records import Cursor, Rows, Transaction
-from core.schema import Dataset, Record, Value
+from core.schema import Dataset, Record, SourceColumn, Value
 
 WAITING_PER_PLACE = 4
 """How many calls may wait for each place of the bulkhead; one more is refused at once."""
@@ -133,6 +133,12 @@ class _Reading(Guarded):
             return cast("int | None", await self._inner.estimate(dataset, cursor))
 
 
+class _Describing(Guarded):
+    async def describe(self, dataset: Dataset) -> list[SourceColumn]:
+        async with self._call():
+            return cast("list[SourceColumn]", await self._inner.describe(dataset))
+
+
 class _LookingUp(Guarded):
     async def fetch(self, dataset: Dataset, key: Mapping[str, Value]) -> Rows | None:
         async with self._call():
@@ -157,6 +163,7 @@ class _Calling(Guarded):
 
 _ABILITIES: tuple[tuple[type, type[Guarded]], ...] = (
     (Source, _Reading),
+    (Describes, _Describing),
     (Lookup, _LookingUp),
     (Writer, _Writing),
     (Backend, _Calling),

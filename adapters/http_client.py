@@ -80,6 +80,7 @@ class HTTPClient:
         self._where = urlsplit(url).netloc.rpartition("@")[2] or "the service"
         self._credentials = credentials
         self._bounds = bounds
+        self.hidden: Secret | None = None  # of what a caller sends by itself: no error shows it
         self._session: aiohttp.ClientSession | None = None
         self._is_closed = False
 
@@ -156,7 +157,7 @@ class HTTPClient:
 
     def _said(self, answer: Answer) -> str:
         text = _message(answer.body)
-        for secret in self._credentials.values():
+        for secret in (*self._credentials.values(), *([self.hidden] if self.hidden else [])):
             for word in (secret.reveal(), secret.reveal().partition(" ")[2]):
                 text = text.replace(word, "***") if len(word) > 3 else text
         return "".join(letter if letter.isprintable() else " " for letter in text)[:MAX_MESSAGE_CHARACTERS].strip()

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from adapters.http_client import Answer, Bounds, Busy, HTTPClient, basic
+from adapters.http_tokens import OAuth2Auth, Tokens
 from adapters.paging import Order, Page, Progress, marker, read_pages, records_at, value_at
 from core.adapter import Adapter, Backend, Lookup, Source, Writer
 from core.clock import epoch_ms
@@ -73,7 +74,7 @@ class HttpJsonSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """One service. `check_path` is what a connection check gets; the URL itself by default, where 404 is good enough."""
 
     url: str
-    auth: NoAuth | HeaderAuth | BasicAuth | BearerAuth = NoAuth()
+    auth: NoAuth | HeaderAuth | BasicAuth | BearerAuth | OAuth2Auth = NoAuth()
     check_path: UrlPath | None = None
     connect_timeout_s: Positive = 5.0
     timeout_s: Positive = 30.0
@@ -86,6 +87,7 @@ class HttpJsonOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
     `paging` says what `parameter` takes: a page number, the number of records so far, the token of the last answer (at `next`),
     or the last record's `after_field` (its key by default). Where `next` is given, its absence in an answer ends the list.
+    `items`, `next`, `record` and a field's `from` are dotted paths of names, or JSONPath (RFC 9535) where they begin with `$`.
     `order` is that of the list under `after`, see `paging.Order`. `upsert`: `put_merged` gets the record, lays the changes over it
     and puts it back under its ETag; `put` and `patch` send the changes alone.
     """
@@ -114,6 +116,10 @@ class HttpJsonConnection:
         self._settings = settings
         bounds = Bounds(settings.connect_timeout_s, settings.timeout_s, settings.max_body_bytes)
         self._client = HTTPClient(settings.url, _credentials(settings.auth), bounds)
+        self._tokens: Tokens | None = None
+        if isinstance(settings.auth, OAuth2Auth):
+            self._token_client = HTTPClient(settings.auth.token_url, {}, bounds)
+            self._tokens = Tokens(settings.auth, self._token_client.send)
 
     async def check(self) -> None:
         path = self._settings.check_path
@@ -124,6 +130,8 @@ class HttpJsonConnection:
 
     async def close(self) -> None:
         await self._client.close()
+        if self._tokens is not None:
+            await self._token_client.close()
 
     async def estimate(self, dataset: Dataset, cursor: Cursor | None) -> int | None:
         """Unknown: asking would cost as much as reading."""
@@ -236,8 +244,16 @@ class HttpJsonConnection:
         sent = {"Accept": "application/json", **(headers or {})}
         if body is not None:
             sent["Content-Type"] = "application/json"
-        content = None if body is None else _ENCODER.encode(body)
-        return await self._client.send(method, self._settings.url.rstrip("/") + path, content, sent)
+        content, url = None if body is None else _ENCODER.encode(body), self._settings.url.rstrip("/") + path
+        if self._tokens is None:
+            return await self._client.send(method, url, content, sent)
+        for _ in range(2):
+            token = self._client.hidden = await self._tokens.current()
+            answer = await self._client.send(method, url, content, {**sent, "Authorization": f"Bearer {token.reveal()}"})
+            if answer.status != 401:
+                break
+            self._tokens.forget(token)  # revoked before its time: one more try with a new one
+        return answer
 
     def _accept(self, answer: Answer, what: str) -> Answer:
         if answer.status >= 300:
@@ -321,7 +337,7 @@ def _record_path(dataset: Dataset, key: Mapping[str, Value]) -> str:
 
 
 def _rows(dataset: Dataset, records: Sequence[Mapping[str, Any]]) -> Rows:
-    columns = [dataset.source_name(name) for name in dataset.columns]
+    columns = [dataset.source_name(name) for name in dataset.given]
     return Rows(columns, [[_cell(value_at(record, column)) for column in columns] for record in records])
 
 
@@ -354,7 +370,7 @@ def _decoded(answer: Answer, decoder: "msgspec.json.Decoder[Any]", what: str) ->
         raise Unavailable(f"{what}: the answer is not valid JSON ({kind}): {str(error)[:150]}") from error
 
 
-def _credentials(auth: NoAuth | HeaderAuth | BasicAuth | BearerAuth) -> Mapping[str, Secret]:
+def _credentials(auth: NoAuth | HeaderAuth | BasicAuth | BearerAuth | OAuth2Auth) -> Mapping[str, Secret]:
     if isinstance(auth, HeaderAuth):
         return {auth.name: auth.value}
     if isinstance(auth, BasicAuth):

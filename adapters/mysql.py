@@ -13,12 +13,13 @@ from msgspec import ValidationError as OptionsError
 
 from adapters.mysql_connections import Connections, Settings
 from adapters.mysql_rows import RowStream
+from adapters.sql_columns import columns, question
 from adapters.sql_reading import Fetch, counts, transactions
-from adapters.sql_statements import Dialect, Statement, Statements
+from adapters.sql_statements import Dialect, Prepared, Statement, Statements
 from core.adapter import Adapter, Connection
 from core.errors import InvalidInput
 from core.records import Cursor, Rows, Transaction
-from core.schema import Dataset, Record, Value
+from core.schema import Dataset, Record, SourceColumn, Value
 
 # `%` is doubled in a name because the driver puts the values in by Python's % formatting.
 _DIALECT = Dialect("`", "`", doubled="`%", placeholder="%s", datetime_placeholder="%s", count="COUNT(*)")
@@ -36,6 +37,7 @@ class MySql:
 
     def __init__(self, settings: Settings) -> None:
         self._connections = Connections(settings)
+        self._statements = Prepared(_statements).of
 
     async def check(self) -> None:
         await self._query(Statement("SELECT 1"))
@@ -48,7 +50,7 @@ class MySql:
 
         What has not been taken waits in the socket.
         """
-        return transactions(_statements(dataset), cursor, partial(self._selected, batch_rows))
+        return transactions(self._statements(dataset), cursor, partial(self._selected, batch_rows))
 
     @asynccontextmanager
     async def _selected(self, batch_rows: int, highest: Statement | None, rows: Statement) -> AsyncIterator[tuple[Any, Fetch]]:
@@ -68,11 +70,16 @@ class MySql:
             return await stream.batch(batch_rows)
 
     async def estimate(self, dataset: Dataset, cursor: Cursor | None) -> int | None:
-        found = [await self._query(count) for count in counts(_statements(dataset), cursor)]
+        found = [await self._query(count) for count in counts(self._statements(dataset), cursor)]
         return sum(int(rows[0][0]) for rows, _ in found)
 
+    async def describe(self, dataset: Dataset) -> list[SourceColumn]:
+        asked = question(dataset, placeholder="%s", schema="DATABASE()", native="COLUMN_TYPE")
+        rows, _ = await self._query(asked)
+        return columns(rows)
+
     async def fetch(self, dataset: Dataset, key: Mapping[str, Value]) -> Rows | None:
-        statements = _statements(dataset)
+        statements = self._statements(dataset)
         rows, _ = await self._query(statements.fetch(key))
         return Rows(statements.columns, rows[:1]) if rows else None
 
@@ -82,7 +89,7 @@ class MySql:
         Not INSERT … ON DUPLICATE KEY UPDATE: it changes whichever row shares *any* unique value, and refuses a change of some
         fields where another field is required.
         """
-        statements = _statements(dataset)
+        statements = self._statements(dataset)
         insert = statements.insert(key, changes)
         update = statements.update(key, changes) if changes else statements.lock(key)
         if await self._found(update):
@@ -94,7 +101,7 @@ class MySql:
                 raise
 
     async def delete(self, dataset: Dataset, key: Mapping[str, Value]) -> None:
-        await self._query(_statements(dataset).delete(key))
+        await self._query(self._statements(dataset).delete(key))
 
     async def _found(self, statement: Statement) -> bool:
         """Whether an UPDATE found a row, or the count of rows says that there is one."""

@@ -4,7 +4,7 @@ aiomysql waits twice for each row and builds objects per column; splitting whole
 It reaches into aiomysql 0.3.2 (`_reader`, `_result`), which is pinned for that reason.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from core.errors import Unavailable
@@ -15,6 +15,7 @@ _NULL, _EOF, _ERROR = 0xFB, 0xFE, 0xFF
 _LENGTH_BYTES = {0xFC: 2, 0xFD: 3, 0xFE: 8}
 
 Decoder = Callable[[bytes], Any]
+_TEXT: Decoder = bytes.decode
 
 
 class RowStream:
@@ -83,7 +84,7 @@ class RowStream:
             raise_mysql_exception(packet)
 
 
-def split_row(data: bytes, at: int, decoders: Sequence[Decoder]) -> list[Any]:
+def split_row(data: bytes, at: int, decoders: list[Decoder]) -> list[Any]:
     """One text row that starts at `at`: per column a length and so many bytes. Raises Unavailable for a row cut short."""
     row: list[Any] = []
     try:
@@ -97,9 +98,12 @@ def split_row(data: bytes, at: int, decoders: Sequence[Decoder]) -> list[Any]:
                 width = _LENGTH_BYTES[size]
                 size = int.from_bytes(data[at : at + width], "little")
                 at += width
-            row.append(decode(data[at : at + size]))
+            if decode is _TEXT:  # said again, so that the compiled build makes no bytes in between
+                row.append(data[at : at + size].decode("utf-8"))
+            else:
+                row.append(decode(data[at : at + size]))
             at += size
-    except (IndexError, KeyError, ValueError) as error:
+    except (IndexError, KeyError, ValueError, OverflowError) as error:
         raise Unavailable("MySQL: the server sent a row that is cut short or no text row") from error
     return row
 
@@ -110,5 +114,5 @@ def _decoder(encoding: str | None, converter: Callable[[Any], Any] | None) -> De
     if encoding is None:
         return converter or bytes
     if converter is None:
-        return bytes.decode if encoding in ("utf8", "utf-8", "ascii") else lambda raw: raw.decode(encoding)
+        return _TEXT if encoding in ("utf8", "utf-8", "ascii") else lambda raw: raw.decode(encoding)
     return lambda raw: converter(raw.decode(encoding))

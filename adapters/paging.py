@@ -5,13 +5,15 @@ Three orders of a list. `cursor`: by last change, then key; since and after move
 offset or token; such a position is worth nothing after a break, so a broken run starts again at its `since`.
 """
 
+import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, Literal
 
-from core.errors import Unavailable
+from core.errors import InvalidInput, Unavailable
 from core.records import Cursor, Rows, Transaction
 from core.schema import Dataset
 
@@ -96,6 +98,28 @@ class Progress:
             self._high = later(self._high, plain(change))
 
 
+class Circle:
+    """Notices that a list goes round in a circle, in constant memory (Brent's algorithm): after at most three times the pages that
+    the circle and the way to it have. A service that ignores the page number gives the first page for ever."""
+
+    def __init__(self) -> None:
+        self._kept: bytes | None = None
+        self._since = 0
+        self._until = 1
+
+    def closes(self, records: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether this page has come before. An empty one never has."""
+        if not records:
+            return False
+        page = hashlib.blake2b(repr(records).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if page == self._kept:
+            return True
+        self._since += 1
+        if self._since == self._until:
+            self._kept, self._since, self._until = page, 0, self._until * 2
+        return False
+
+
 def _without_none(**values: Any) -> Cursor:
     return {name: value for name, value in values.items() if value is not None}
 
@@ -119,8 +143,33 @@ def later(one: Any, other: Any) -> Any:
     return other
 
 
+_JSONPATH = "$"
+_MAX_QUERY = 1_000  # characters of an expression
+
+
+@lru_cache(maxsize=1024)
+def _query(path: str) -> Any:
+    """A JSONPath (RFC 9535), strictly. InvalidInput for what is none."""
+    from jsonpath import JSONPathEnvironment
+    from jsonpath.exceptions import JSONPathError
+
+    try:
+        if len(path) > _MAX_QUERY:
+            raise InvalidInput(f"a JSONPath of more than {_MAX_QUERY} characters")
+        return JSONPathEnvironment(strict=True).compile(path)
+    except (JSONPathError, RecursionError) as error:
+        raise InvalidInput(f"{path!r:.100} is no JSONPath (RFC 9535): {str(error).partition(chr(10))[0]:.200}") from error
+
+
 def at_path(document: Any, path: str) -> Any:
-    """What stands at a dotted path of names, None where there is nothing; the document itself for an empty path."""
+    """What stands at a dotted path of names, or at a JSONPath, which begins with `$`: of several nodes the list. None where there
+    is nothing; the document itself for an empty path."""
+    if path.startswith(_JSONPATH):
+        query = _query(path)
+        nodes = query.findall(document)
+        if query.singular_query():
+            return nodes[0] if nodes else None
+        return nodes
     for name in filter(None, path.split(".")):
         document = document.get(name) if isinstance(document, Mapping) else None
     return document
@@ -161,8 +210,14 @@ async def read_pages(
     held: Page | None = None
     is_last = False
     resume = progress.position()
+    circle = Circle()
     while not is_last:
         page = await ask(progress)
+        if not progress.is_exact and circle.closes(page.records):
+            raise Unavailable(
+                f"the list goes round in a circle: page {progress.pages + 1} has come before; the service ignores the parameter"
+                " that names the page, or gives an earlier one as the next"
+            )
         between = progress.position()
         is_last = progress.advance([mark(record) for record in page.records], page.token) or page.is_last
         if held is not None:

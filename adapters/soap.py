@@ -287,7 +287,7 @@ def _tree(element: Element, depth: int = 0) -> Any:
 
 
 def _rows(dataset: Dataset, records: Sequence[Mapping[str, Any]]) -> Rows:
-    columns = [(dataset.source_name(name), dataset.field(name).type) for name in dataset.columns]
+    columns = [(dataset.source_name(name), dataset.field(name).type) for name in dataset.given]
     rows = [[_cell(value_at(record, column), kind) for column, kind in columns] for record in records]
     return Rows([column for column, _ in columns], rows)
 

@@ -4,8 +4,9 @@ A full load is in the order of the key, which the source need not sort for; an i
 first, so that the pair of a row says exactly what came before it. `sql_reading` tells the forms of a cursor.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from adapters.sql_values import has_offset, json_safe, to_compare, to_driver
@@ -13,13 +14,16 @@ from core.errors import InvalidInput
 from core.records import Cursor
 from core.schema import Dataset, Record, Value
 
+_MAX_PREPARED = 1_024
+
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """Where the databases differ in text.
 
     `doubled` characters are doubled within a quoted identifier; `datetime_placeholder` takes the text of a date-time that is to be
-    stored; `write_hint` stands behind the table's name where an upsert looks for the row.
+    stored; `write_hint` stands behind the table's name where an upsert looks for the row; `nulls_first` behind a cursor
+    field that is ordered by, where NULL would come last.
     """
 
     opening: str
@@ -29,6 +33,7 @@ class Dialect:
     datetime_placeholder: str
     count: str
     write_hint: str = ""
+    nulls_first: str = ""
 
     def quote(self, identifier: str) -> str:
         """The identifier, safely quoted; any name is allowed."""
@@ -49,7 +54,8 @@ class Statement:
 
 
 class Statements:
-    """The statements for one dataset. `default_schema` stands before an object that names none ("" for none)."""
+    """The statements for one dataset. `default_schema` stands before an object that names none ("" for none). Kept by `Prepared`:
+    what does not change from call to call is made once."""
 
     def __init__(self, dialect: Dialect, dataset: Dataset, default_schema: str = "") -> None:
         self._dialect = dialect
@@ -60,14 +66,14 @@ class Statements:
         self._table = ".".join(dialect.quote(part) for part in parts)
         self._order = _order(dataset)
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """The source's column names, in the order of the dataset's fields."""
-        return tuple(self._dataset.source_name(name) for name in self._dataset.columns)
+        return tuple(self._dataset.source_name(name) for name in self._dataset.given)
 
     def load(self) -> Statement:
         """Every row in the order of the key: how a full load begins."""
-        return self._select(self._listed()) + self._ordered(self._dataset.key)
+        return self._select(self._listed) + self._ordered(self._dataset.key)
 
     def highest(self) -> Statement | None:
         """The greatest value of the cursor field, NULL where no row has one; None for a dataset without cursor field."""
@@ -76,14 +82,14 @@ class Statements:
     def read(self, cursor: Cursor | None) -> Statement:
         """Every row behind the cursor, in order: of the key while a full load is under way, else (cursor field, key …)."""
         names = self._order if cursor is None or "full" not in cursor else self._dataset.key
-        return self._select(self._listed()) + self._behind(cursor) + self._ordered(names)
+        return self._select(self._listed) + self._behind(cursor) + self._ordered(names)
 
     def count(self, cursor: Cursor | None) -> Statement:
         """How many rows `read` would give."""
         return self._select(self._dialect.count) + self._behind(cursor)
 
     def fetch(self, key: Mapping[str, Value]) -> Statement:
-        return self._select(self._listed()) + self._where(key)
+        return self._select(self._listed) + self._where(key)
 
     def lock(self, key: Mapping[str, Value]) -> Statement:
         """Count the rows with this key and, in a transaction, keep others from making one."""
@@ -114,16 +120,21 @@ class Statements:
         return [self._value(row, name) for name in self._dataset.key]
 
     def _value(self, row: Sequence[Any], name: str) -> Value:
-        return json_safe(row[self._dataset.columns.index(name)])
+        return json_safe(row[self._dataset.given.index(name)])
 
     def _select(self, what: str) -> Statement:
         return Statement(f"SELECT {what} FROM {self._table}")  # noqa: S608 - names are quoted, values are bound
 
     def _ordered(self, names: Sequence[str]) -> Statement:
-        return Statement(" ORDER BY " + ", ".join(self._column(name) for name in names))
+        return Statement(" ORDER BY " + ", ".join(self._column(name) + self._nulls(name) for name in names))
 
+    def _nulls(self, name: str) -> str:
+        """A key has none: its order stays that of its index."""
+        return "" if name in self._dataset.key else self._dialect.nulls_first
+
+    @cached_property
     def _listed(self) -> str:
-        return ", ".join(self._column(name) for name in self._dataset.columns)
+        return ", ".join(self._column(name) for name in self._dataset.given)
 
     def _column(self, name: str) -> str:
         return self._dialect.quote(self._dataset.source_name(name))
@@ -183,6 +194,22 @@ class Statements:
             return later
         either = Statement("(") + later + Statement(" OR (") + same + Statement(" AND ") + self._after(rest) + Statement("))")
         return either if value is None else self._compared(name, ">=", value) + Statement(" AND ") + either
+
+
+class Prepared:
+    """The statements of the datasets that a connection is asked for, made once each. Raises what `make` raises."""
+
+    def __init__(self, make: Callable[[Dataset], Statements]) -> None:
+        self._make = make
+        self._known: dict[int, tuple[Dataset, Statements]] = {}
+
+    def of(self, dataset: Dataset) -> Statements:
+        known = self._known.get(id(dataset))
+        if known is None:
+            if len(self._known) >= _MAX_PREPARED:
+                self._known.clear()
+            known = self._known[id(dataset)] = dataset, self._make(dataset)  # held, so that no other gets its id
+        return known[1]
 
 
 def _order(dataset: Dataset) -> tuple[str, ...]:

@@ -10,22 +10,28 @@ from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta, Struct, convert
 from msgspec import ValidationError as OptionsError
 
+from adapters.sql_columns import columns, question
 from adapters.sql_pool import Pool
 from adapters.sql_reading import Fetch, counts, transactions
-from adapters.sql_statements import Dialect, Statement, Statements
+from adapters.sql_statements import Dialect, Prepared, Statement, Statements
 from adapters.sqlserver_driver import OdbcConnection, Settings, load_pyodbc, probe
 from adapters.sqlserver_errors import platform_error
 from core.adapter import Adapter, Connection
 from core.errors import InvalidInput
 from core.records import Cursor, Rows, Transaction
-from core.schema import Dataset, Record, Value
+from core.schema import Dataset, Record, SourceColumn, Value
 
 # A date-time is bound as text: pyodbc cuts the digits of a second to what the driver's type list says. The cast is for the old
 # `datetime`, which refuses text with more than three of them but rounds a datetime2.
 _DIALECT = Dialect("[", "]", doubled="]", placeholder="?", datetime_placeholder="CAST(? AS datetime2(7))", count="COUNT_BIG(*)")
+_NATIVE = (
+    "CONCAT(DATA_TYPE, '(' + CAST(CHARACTER_MAXIMUM_LENGTH AS varchar(12)) + ')', CASE WHEN DATA_TYPE IN ('decimal', 'numeric')"
+    " THEN CONCAT('(', NUMERIC_PRECISION, ',', NUMERIC_SCALE, ')') END)"
+)
 # Both hints: the lock is an update lock from the start and covers the gap where the row would be, so that of two upserts of one
 # new row the second waits for the first instead of failing or making it twice.
 _UPSERT_DIALECT = replace(_DIALECT, write_hint=" WITH (UPDLOCK, HOLDLOCK)")
@@ -44,6 +50,8 @@ class SqlServer:
         self._settings = settings
         self._where = f"SQL Server {settings.host}:{settings.port}"
         self._pool = Pool(self._connect, size=settings.max_connections)
+        self._statements = Prepared(partial(_statements, _DIALECT)).of
+        self._upserts = Prepared(partial(_statements, _UPSERT_DIALECT)).of
 
     async def check(self) -> None:
         await self._pool.run(self._querying(Statement("SELECT 1")))
@@ -69,13 +77,19 @@ class SqlServer:
         found = [await self._pool.run(self._querying(count)) for count in counts(self._statements(dataset), cursor)]
         return sum(int(rows[0][0]) for rows in found)
 
+    async def describe(self, dataset: Dataset) -> list[SourceColumn]:
+        schema = _options(dataset).schema
+        qualified = msgspec.structs.replace(dataset, object=f"{schema}.{dataset.object}") if "." not in dataset.object else dataset
+        asked = question(qualified, placeholder="?", schema="SCHEMA_NAME()", native=_NATIVE)
+        return columns(await self._pool.run(self._querying(asked)))
+
     async def fetch(self, dataset: Dataset, key: Mapping[str, Value]) -> Rows | None:
         statements = self._statements(dataset)
         rows = await self._pool.run(self._querying(statements.fetch(key)))
         return Rows(statements.columns, rows[:1]) if rows else None
 
     async def upsert(self, dataset: Dataset, key: Mapping[str, Value], changes: Record) -> None:
-        statements = Statements(_UPSERT_DIALECT, dataset, _options(dataset).schema)
+        statements = self._upserts(dataset)
         lock, insert = statements.lock(key), statements.insert(key, changes)
         update = statements.update(key, changes) if changes else None
 
@@ -98,9 +112,6 @@ class SqlServer:
                 cursor.execute(statement.sql, statement.parameters)
 
         await self._pool.run(work)
-
-    def _statements(self, dataset: Dataset) -> Statements:
-        return Statements(_DIALECT, dataset, _options(dataset).schema)
 
     # What follows runs in the threads of the pool.
 
@@ -161,6 +172,10 @@ def _options(dataset: Dataset) -> Options:
         return convert(dataset.options, Options)
     except OptionsError as error:
         raise InvalidInput(f"options of {dataset.object}: {error}") from error
+
+
+def _statements(dialect: Dialect, dataset: Dataset) -> Statements:
+    return Statements(dialect, dataset, _options(dataset).schema)
 
 
 def _open(settings: Settings) -> Connection:

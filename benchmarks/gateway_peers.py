@@ -48,6 +48,7 @@ class Peer:
     does_all: bool = False
     module: str = ""  # of npm
     version: str = "latest"
+    files: tuple[str, ...] = ()  # that have to be there besides
 
 
 def _nginx(config: Path, port: int, place: Place) -> list[str]:
@@ -63,10 +64,11 @@ def _aiohttp(config: Path, port: int, place: Place) -> list[str]:
     return [sys.executable, "-m", "benchmarks.peers.aiohttp_way", str(port), str(place.upstream), place.key, place.secret, log]
 
 
+_LUA = ("/usr/lib/nginx/modules/ndk_http_module.so", "/usr/lib/nginx/modules/ngx_http_lua_module.so")
 NGINX_PACKAGES = "nginx libnginx-mod-http-lua lua-resty-core lua-cjson"
 PEERS_BY_NAME: Mapping[str, Peer] = {
     "nginx": Peer("nginx", "nginx", "nginx_plain.conf", _nginx),
-    "nginx+Lua": Peer("nginx", NGINX_PACKAGES, "nginx_lua.conf", _nginx, does_all=True),
+    "nginx+Lua": Peer("nginx", NGINX_PACKAGES, "nginx_lua.conf", _nginx, does_all=True, files=_LUA),
     "HAProxy": Peer("haproxy", "haproxy", "haproxy.cfg", lambda config, port, place: ["haproxy", "-f", str(config)], does_all=True),
     "aiohttp": Peer(sys.executable, "aiohttp PyJWT (pip)", "", _aiohttp, does_all=True),
     "Caddy": Peer("caddy", "caddy", "Caddyfile", lambda config, port, place: ["caddy", "run", "--config", str(config)]),
@@ -78,8 +80,9 @@ PEERS_BY_NAME: Mapping[str, Peer] = {
 def missing(name: str) -> str:
     """Why a peer can't be run here; empty where it can. Fetches a module of npm's at its first use."""
     peer = PEERS_BY_NAME[name]
-    if shutil.which(peer.program) is None:
-        return f"{name} is left out: {peer.program} is not installed (Debian: apt-get install {peer.package})"
+    absent = peer.program if shutil.which(peer.program) is None else next((f for f in peer.files if not Path(f).exists()), "")
+    if absent:
+        return f"{name} is left out: {absent} is not installed (Debian: apt-get install {peer.package})"
     if peer.module and not (MODULES / "node_modules" / peer.module).exists():
         if shutil.which("npm") is None:
             return f"{name} is left out: npm is not installed (Debian: apt-get install npm)"

@@ -24,15 +24,24 @@ from benchmarks.report import Goal, Report, Table, commit, machine, show
 
 KINDS = ("ids", "repeated")  # new tokens would be known from the warm-up at this pace
 NAMES = ("nginx+Lua", "ours")
+NO_METRICS = "ours, no metrics"
 _KEY, _SECRET = "ak_counted", "a-secret-of-the-benchmark-and-of-nobody-else"
 _GOAL = 0.9  # of nginx+Lua's
+_METRICS_GOAL = 1.1
 _UP_S = 60.0  # under valgrind everything takes fifty times as long
 
 
 def command(name: str, place: Place, port: int) -> list[str]:
     """What runs one gateway in one process."""
-    if name == "ours":
-        told = {"port": port, "upstream": place.upstream, "key": place.key, "secret": place.secret, "folder": str(place.folder)}
+    if name.startswith("ours"):
+        told: dict[str, object] = {
+            "port": port,
+            "upstream": place.upstream,
+            "key": place.key,
+            "secret": place.secret,
+            "folder": str(place.folder),
+        }
+        told["metrics"] = name != NO_METRICS
         return [sys.executable, "-m", "benchmarks.peers.ours", json.dumps(told)]
     config = place.folder / "counted.conf"
     config.write_text(configured("nginx+Lua", port, place))
@@ -97,10 +106,11 @@ def measure(kinds: Sequence[str], seconds: float, kept: Path) -> tuple[Table, li
         make_scripts(folder, _KEY, _SECRET)
         place = Place(folder, behind, _KEY, _SECRET)
         for kind in kinds:
-            theirs, ours = (counted(name, kind, place, seconds, kept) for name in NAMES)
-            rows.append((kind, round(theirs), round(ours), round(ours / theirs, 2)))
+            theirs, ours, bare = (counted(name, kind, place, seconds, kept) for name in (*NAMES, NO_METRICS))
+            rows.append((kind, round(theirs), round(ours), round(ours / theirs, 2), round(bare)))
             goals.append(Goal(f"instructions to nginx+Lua, {kind}", "×", _GOAL, round(ours / theirs, 2), "<="))
-    return Table("instructions per request, kernel not counted", ("load", *NAMES, "ours to nginx+Lua"), rows), goals
+            goals.append(Goal(f"instructions with metrics to without, {kind}", "×", _METRICS_GOAL, round(ours / bare, 3), "<="))
+    return Table("instructions per request, kernel not counted", ("load", *NAMES, "ours to nginx+Lua", NO_METRICS), rows), goals
 
 
 def main() -> int:

@@ -7,19 +7,21 @@ it. What others publish is seen within some hundredths of a second, what this pr
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import structlog
 
 from bus import embedded_log as log
+from bus.embedded_past import EmbeddedPast
 from bus.embedded_reader import EmbeddedReader, Turn
 from bus.group_commit import GroupCommit, connect, translated
 from bus.packing import pack
 from bus.topics import check_subscription, check_topics
 from core.bus import Channel, DeadLetter, Envelope, Reader, Subscription, Transport
 from core.errors import NotConnected, Unavailable
+from core.lane import Lane
 from core.supervise import Tasks
 
 T = TypeVar("T")
@@ -30,15 +32,18 @@ _TRIM_STEPS = 50  # of a thousand messages each, a second
 
 
 class EmbeddedTransport:
-    """See core.bus.Transport. At most `max_bytes` of data wait for their subscriptions; past that publish raises Limited."""
+    """See core.bus.Transport. At most `max_bytes` of data wait for their subscriptions; past that publish raises Limited. What was
+    settled is kept for `keep_s`, as long as that leaves room."""
 
-    def __init__(self, path: Path, *, max_bytes: int = 2 << 30) -> None:
+    def __init__(self, path: Path, *, max_bytes: int = 2 << 30, keep_s: float = 0.0) -> None:
         self._path = path
         self._max_bytes = max_bytes
+        self._keep_ms = int(keep_s * 1000)
+        self.past = EmbeddedPast(self, max_bytes=max_bytes, keeps=keep_s > 0)
         self._tasks = Tasks(self._report)
         self._commits = Tasks(self._report)
         self._writer = GroupCommit(path, self._commits)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="bus-read")
+        self._thread = Lane("bus-read")
         self._connection: sqlite3.Connection | None = None
         self._readers: set[EmbeddedReader] = set()
         self._is_closed = False
@@ -50,7 +55,7 @@ class EmbeddedTransport:
         """Open or make the file. Raises Unavailable, which names the file, when that can't be done; nothing is deleted."""
         try:
             await self._writer.open(log.create)
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._connect)
+            await self._thread.run(self._connect)
             await self.read(lambda db: db.execute("SELECT count(*) FROM subscriptions").fetchone())
         except BaseException:
             await self.close()
@@ -67,7 +72,7 @@ class EmbeddedTransport:
         """The result of `work` on the reading connection."""
         if self._is_closed:
             raise NotConnected("the bus was closed")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, work)
+        return await self._thread.run(partial(self._read, work))
 
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         if self._connection is None:
@@ -107,6 +112,9 @@ class EmbeddedTransport:
         await self.write(lambda db: log.redeliver(db, dead_letter_id), is_synced=True)
         self._wake()
 
+    async def discard(self, dead_letter_id: str) -> DeadLetter:
+        return await self.write(lambda db: log.discard(db, dead_letter_id), is_synced=True)
+
     def _wake(self) -> None:
         for reader in self._readers:
             reader.wake()
@@ -136,8 +144,9 @@ class EmbeddedTransport:
                 _logger.warning("bus trim failed", file=str(self._path), error=error.detail)
 
     async def _trim_channel(self, channel: Channel) -> None:
+        keep_ms = self._keep_ms if channel == "data" else 0
         for _ in range(_TRIM_STEPS):
-            if not await self.write(lambda db: log.trim(db, channel), is_synced=False):
+            if not await self.write(lambda db: log.trim(db, channel, keep_ms=keep_ms), is_synced=False):
                 return
 
     async def close(self) -> None:
@@ -148,7 +157,7 @@ class EmbeddedTransport:
             await reader.close()
         await self._tasks.close()
         await self._writer.close()
-        await asyncio.get_running_loop().run_in_executor(None, self._thread.shutdown)
+        await self._thread.close()
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -6,6 +6,7 @@ is trimmed. `target` marks an envelope that a person put back for one subscripti
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 from msgspec import Struct
 
@@ -20,7 +21,7 @@ _TABLES: dict[Channel, str] = {"data": "data_messages", "control": "control_mess
 _MESSAGES = """
 CREATE TABLE IF NOT EXISTS {table} (position INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, target TEXT,
     stored_ms INTEGER NOT NULL, body BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS {table}__topic ON {table} (topic, target);
+DROP INDEX IF EXISTS {table}__topic;
 """
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS subscriptions (name TEXT PRIMARY KEY, pattern TEXT NOT NULL, channel TEXT NOT NULL,
@@ -35,6 +36,7 @@ INSERT OR IGNORE INTO stored VALUES (1, 0);
 """
 _GRACE_MS = 5_000  # how long a message stays for the broadcast readers of other processes, which look every few hundredths
 _TRIM_STEP = 1_000
+_ROWS_AT_ONCE = 100
 _FULL_RETRY_S = 5.0
 
 
@@ -67,21 +69,73 @@ def append(
     """Store the envelopes in this order. Raises Limited, with nothing stored, when data would pass `max_bytes`."""
     size = sum(map(len, bodies))
     if channel == "data":
-        if _stored_bytes(connection) + size > max_bytes:
-            trim(connection, "data")
-        if _stored_bytes(connection) + size > max_bytes:
+        _make_room(connection, size, max_bytes)
+        connection.execute("UPDATE stored SET bytes = bytes + ?", (size,))
+    now = epoch_ms()
+    # Many rows a statement: half the time of executemany, and Python's lock is let go once for all of them.
+    rows = [(envelope.topic, now, body) for envelope, body in zip(envelopes, bodies, strict=True)]
+    into = f"INSERT INTO {_TABLES[channel]} (topic, stored_ms, body) VALUES "  # noqa: S608
+    whole = len(rows) // _ROWS_AT_ONCE * _ROWS_AT_ONCE
+    for start in range(0, whole, _ROWS_AT_ONCE):
+        many = rows[start : start + _ROWS_AT_ONCE]
+        connection.execute(into + ", ".join(["(?, ?, ?)"] * _ROWS_AT_ONCE), list(chain.from_iterable(many)))
+    connection.executemany(into + "(?, ?, ?)", rows[whole:])
+
+
+def position_at(connection: sqlite3.Connection, at_ms: int) -> int:
+    """The position of the first data message that was stored at that moment or later; behind the last where there is none."""
+    table = _TABLES["data"]
+    low, high = connection.execute(f"SELECT coalesce(min(position), 0), coalesce(max(position), -1) + 1 FROM {table}").fetchone()  # noqa: S608
+    while low < high:  # moments rise with positions, of which some may be missing
+        middle = (low + high) // 2
+        row = connection.execute(
+            f"SELECT position, stored_ms FROM {table} WHERE position >= ? ORDER BY position LIMIT 1",  # noqa: S608
+            (middle,),
+        ).fetchone()
+        if row[1] >= at_ms:
+            high = middle
+        else:
+            low = row[0] + 1
+    return int(low)
+
+
+def pattern_of(connection: sqlite3.Connection, name: str) -> str | None:
+    """The pattern of a durable subscription of the data channel; None for any other."""
+    row = connection.execute("SELECT pattern FROM subscriptions WHERE name = ? AND channel = 'data'", (name,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def published(connection: sqlite3.Connection, start: int, end: int, limit: int) -> list[tuple[int, str, int, bytes]]:
+    """Position, topic, moment and bytes of data messages that were published, not put back, from `start` on and before `end`."""
+    return connection.execute(
+        f"SELECT position, topic, stored_ms, body FROM {_TABLES['data']} "  # noqa: S608
+        "WHERE position >= ? AND position < ? AND target IS NULL ORDER BY position LIMIT ?",
+        (start, end, limit),
+    ).fetchall()
+
+
+def put_back(connection: sqlite3.Connection, name: str, bodies: Sequence[tuple[str, bytes]], max_bytes: int) -> None:
+    """Topics and bytes once more, for one subscription alone. Raises Limited, with nothing stored."""
+    size = sum(len(body) for _, body in bodies)
+    _make_room(connection, size, max_bytes)
+    connection.execute("UPDATE stored SET bytes = bytes + ?", (size,))
+    now = epoch_ms()
+    connection.executemany(
+        f"INSERT INTO {_TABLES['data']} (topic, target, stored_ms, body) VALUES (?, ?, ?, ?)",  # noqa: S608
+        [(topic, name, now, body) for topic, body in bodies],
+    )
+
+
+def _make_room(connection: sqlite3.Connection, size: int, max_bytes: int) -> None:
+    """What is kept for replays alone goes first."""
+    while _stored_bytes(connection) + size > max_bytes:
+        if not trim(connection, "data"):
             raise Limited(
                 f"the bus is full: {_stored_bytes(connection)} of {max_bytes} bytes wait for a subscription; "
                 "see its depth, and start its reader or raise the bus's size",
                 retry_after_s=_FULL_RETRY_S,
                 code="bus_full",
             )
-        connection.execute("UPDATE stored SET bytes = bytes + ?", (size,))
-    now = epoch_ms()
-    connection.executemany(
-        f"INSERT INTO {_TABLES[channel]} (topic, stored_ms, body) VALUES (?, ?, ?)",  # noqa: S608
-        [(envelope.topic, now, body) for envelope, body in zip(envelopes, bodies, strict=True)],
-    )
 
 
 def _stored_bytes(connection: sqlite3.Connection) -> int:
@@ -208,6 +262,17 @@ def redeliver(connection: sqlite3.Connection, dead_letter_id: str) -> None:
     connection.execute("DELETE FROM dead_letters WHERE id = ?", (dead_letter_id,))
 
 
+def discard(connection: sqlite3.Connection, dead_letter_id: str) -> DeadLetter:
+    """Delete a dead letter. Raises NotFound."""
+    row = connection.execute(
+        "DELETE FROM dead_letters WHERE id = ? RETURNING id, subscription, body, cause, attempts, dead_ms", (dead_letter_id,)
+    ).fetchone()
+    if row is None:
+        raise NotFound(f"there is no dead letter {dead_letter_id!r}: it was redelivered or discarded, or never was")
+    id_, name, body, cause, attempts, dead = row
+    return DeadLetter(id_, name, unpack(body), cause, attempts, dead)
+
+
 def depth(connection: sqlite3.Connection) -> dict[str, int]:
     """Unsettled envelopes by durable subscription."""
     depths = {}
@@ -227,15 +292,15 @@ def _waiting(connection: sqlite3.Connection, channel: Channel, name: str, matche
     return sum(count for topic, target, count in rows if target is not None or matches(topic))
 
 
-def trim(connection: sqlite3.Connection, channel: Channel) -> int:
-    """Delete at most a thousand messages that every durable subscription has settled; how many were deleted."""
+def trim(connection: sqlite3.Connection, channel: Channel, *, keep_ms: int = 0) -> int:
+    """Delete at most a thousand messages that every durable subscription has settled and older than `keep_ms`; how many."""
     table = _TABLES[channel]
     floors = connection.execute("SELECT min(floor) FROM subscriptions WHERE channel = ?", (channel,)).fetchone()[0]
     last = end(connection, channel) if floors is None else floors
     first = connection.execute(f"SELECT min(position) FROM {table}").fetchone()[0]  # noqa: S608
     if first is None or first > last:
         return 0
-    bounds = (min(last, first + _TRIM_STEP - 1), epoch_ms() - _GRACE_MS)
+    bounds = (min(last, first + _TRIM_STEP - 1), epoch_ms() - max(keep_ms, _GRACE_MS))
     condition = "position <= ? AND stored_ms < ?"
     size = connection.execute(f"SELECT coalesce(sum(length(body)), 0) FROM {table} WHERE {condition}", bounds).fetchone()[0]  # noqa: S608
     deleted = connection.execute(f"DELETE FROM {table} WHERE {condition}", bounds).rowcount  # noqa: S608

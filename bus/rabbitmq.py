@@ -20,6 +20,7 @@ from bus import rabbitmq_dead_letters as dead
 from bus import rabbitmq_queues as layout
 from bus.packing import pack
 from bus.rabbitmq_directory import Directory
+from bus.rabbitmq_past import RabbitPast
 from bus.rabbitmq_reader import RabbitReader
 from bus.topics import check_subscription, check_topics
 from core.bus import Channel, DeadLetter, Envelope, Reader, Subscription, Transport
@@ -37,9 +38,10 @@ _LOOKS = 3  # another process that is listing the dead letters holds them for a 
 
 
 class RabbitTransport:
-    """See core.bus.Transport. `url` is amqp:// or amqps://, with the virtual host; `node` names this process at the broker."""
+    """See core.bus.Transport. `url` is amqp:// or amqps://, with the virtual host; `node` names this process at the broker. What
+    was published is kept for `keep_s`."""
 
-    def __init__(self, url: str, *, node: str) -> None:
+    def __init__(self, url: str, *, node: str, keep_s: float = 0.0) -> None:
         self._url = url
         self._node = node
         parsed = URL(url)
@@ -51,6 +53,7 @@ class RabbitTransport:
         self._readers: set[RabbitReader] = set()
         self._browsing = asyncio.Lock()
         self._is_closed = False
+        self.past = RabbitPast(_Replaying(self), keep_s=keep_s)
 
     async def open(self) -> None:
         """Connect and declare the exchanges. Raises NotConnected or Unavailable, with host and port."""
@@ -67,6 +70,7 @@ class RabbitTransport:
                     self._exchanges[channel] = await self._publisher.declare_exchange(name, "topic", durable=True)
                 self._directory = Directory(await self._channel())
                 await self._directory.start()
+                await self.past.declare()
         except BaseException:
             await self.close()
             raise
@@ -195,23 +199,25 @@ class RabbitTransport:
             return await dead.listed(self._plain_channel, names, limit)
 
     async def redeliver(self, dead_letter_id: str) -> None:
+        await self._take(dead_letter_id, puts_back=True)
+
+    async def discard(self, dead_letter_id: str) -> DeadLetter:
+        return await self._take(dead_letter_id, puts_back=False)
+
+    async def _take(self, dead_letter_id: str, *, puts_back: bool) -> DeadLetter:
         names = sorted({name for name, _ in self._entries()})
         for _ in range(_LOOKS):
             async with self._browsing, self._bounded():
-                if await dead.put_back(self._plain_channel, names, dead_letter_id, _BROWSED):
-                    return
+                letter = await dead.take(self._plain_channel, names, dead_letter_id, _BROWSED, puts_back=puts_back)
+                if letter is not None:
+                    return letter
             await asyncio.sleep(0.1)
         raise NotFound(f"there is no dead letter {dead_letter_id!r}: it was redelivered or discarded, or never was")
 
-    async def acknowledge(self, message: AbstractIncomingMessage) -> None:
-        """For the readers."""
+    async def settle(self, message: AbstractIncomingMessage, *, accepts: bool) -> None:
+        """For the readers: done, or to the dead letters by the broker itself."""
         async with self._bounded():
-            await message.ack()
-
-    async def reject(self, message: AbstractIncomingMessage) -> None:
-        """For the readers: to the dead letters by the broker itself."""
-        async with self._bounded():
-            await message.reject(requeue=False)
+            await (message.ack() if accepts else message.reject(requeue=False))
 
     async def send_dead(self, subscription: Subscription, envelope: Envelope, cause: str, attempts: int) -> None:
         """For the readers: a dead letter, stored before the original is acknowledged."""
@@ -248,6 +254,24 @@ class RabbitTransport:
             with suppress(PlatformError):
                 async with self._bounded():
                     await self._connection.close()
+
+
+class _Replaying:
+    """See bus.rabbitmq_past.Broker."""
+
+    def __init__(self, transport: RabbitTransport) -> None:
+        self._transport = transport
+
+    async def open_plain(self) -> AbstractChannel:
+        return await self._transport._plain_channel()
+
+    def pattern_of(self, subscription: str) -> str | None:
+        directory = self._transport._directory
+        entries = directory.entries if directory is not None else ()
+        return next((each.pattern for each in entries if each.name == subscription and each.channel == "data"), None)
+
+    async def send_to(self, queue: str, envelopes: Sequence[tuple[Envelope, bytes]]) -> None:
+        await self._transport._send("", [(queue, envelope, body) for envelope, body in envelopes])
 
 
 def _conforms(url: str) -> Transport:

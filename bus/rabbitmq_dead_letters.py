@@ -1,4 +1,4 @@
-"""Dead letters in RabbitMQ: read without taking them, and put back one by one."""
+"""Dead letters in RabbitMQ: read without taking them, put back or given up one by one."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -54,20 +54,24 @@ async def listed(open_channel: OpenChannel, subscriptions: Sequence[str], limit:
     for name in subscriptions:
         async with _browsed(await open_channel(), dead_queue(name), limit) as messages:
             letters += [_letter(name, message) for message in messages]
-    return sorted(letters, key=lambda letter: (letter.dead_ms, letter.id))[:limit]
+    return sorted(letters, key=lambda letter: letter.dead_ms)[:limit]  # of one moment in the order of their queue
 
 
-async def put_back(open_channel: OpenChannel, subscriptions: Sequence[str], dead_letter_id: str, limit: int) -> bool:
-    """Move a dead letter to the end of its subscription's queue; whether it was found among the first `limit` of each."""
+async def take(
+    open_channel: OpenChannel, subscriptions: Sequence[str], dead_letter_id: str, limit: int, *, puts_back: bool
+) -> DeadLetter | None:
+    """Take a dead letter away, first put back at the end of its subscription's queue where that is wanted. None where it is not
+    among the first `limit` of each."""
     for name in subscriptions:
         channel = await open_channel()
         async with _browsed(channel, dead_queue(name), limit) as messages:
             for message in messages:
                 letter = _letter(name, message)
                 if letter.id == dead_letter_id:
-                    body = pack(letter.envelope) if letter.envelope.id else message.body
-                    await channel.basic_publish(body, routing_key=name, properties=properties(letter.envelope), mandatory=True)
+                    if puts_back:
+                        body = pack(letter.envelope) if letter.envelope.id else message.body
+                        await channel.basic_publish(body, routing_key=name, properties=properties(letter.envelope), mandatory=True)
                     await channel.basic_ack(message.delivery_tag or 0)
                     messages.remove(message)
-                    return True
-    return False
+                    return letter
+    return None

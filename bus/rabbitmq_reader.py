@@ -33,9 +33,7 @@ _HELD_UP_TO_S = 60.0
 class Broker(Protocol):
     """What a reader needs of its transport."""
 
-    async def acknowledge(self, message: AbstractIncomingMessage) -> None: ...
-
-    async def reject(self, message: AbstractIncomingMessage) -> None: ...
+    async def settle(self, message: AbstractIncomingMessage, *, accepts: bool) -> None: ...
 
     async def send_dead(self, subscription: Subscription, envelope: Envelope, cause: str, attempts: int) -> None: ...
 
@@ -91,7 +89,7 @@ class RabbitReader:
         except msgspec.DecodeError as error:
             _logger.warning("a message that is no envelope was buried", subscription=self.subscription.name, error=str(error))
             with suppress(PlatformError):  # the connection is gone: the broker delivers it again
-                await self._broker.reject(message)
+                await self._broker.settle(message, accepts=False)
             return
         self._window.add(next(self._numbers), _Held(message, envelope))
         self._news.set()
@@ -146,7 +144,7 @@ class RabbitReader:
         self._window.settle(delivery.number)
         if delivery.held.is_stale:
             raise Unavailable(f"envelope {delivery.envelope.id}: its connection was lost before it was settled; it comes again")
-        await self._broker.acknowledge(delivery.held.message)
+        await self._broker.settle(delivery.held.message, accepts=True)
 
     async def postpone(self, delivery: "RabbitDelivery", cause: str, delay_s: float) -> None:
         """Called by the delivery: again later, or never again after the last attempt."""

@@ -16,11 +16,11 @@ _MAX_TOPIC = 255  # an AMQP routing key is a short string
 
 def check_topics(envelopes: Sequence[Envelope]) -> None:
     """Raise InvalidInput for a topic that no transport could route."""
-    for envelope in envelopes:
-        if len(envelope.topic) > _MAX_TOPIC or not _TOPIC.fullmatch(envelope.topic):
+    for topic in {envelope.topic for envelope in envelopes}:  # few topics, many envelopes
+        if len(topic) > _MAX_TOPIC or not _TOPIC.fullmatch(topic):
+            named = next(envelope.id for envelope in envelopes if envelope.topic == topic)
             raise InvalidInput(
-                f"envelope {envelope.id}: topic {envelope.topic!r} is not segments of [a-z0-9_-] joined by dots, "
-                f"at most {_MAX_TOPIC} characters"
+                f"envelope {named}: topic {topic!r} is not segments of [a-z0-9_-] joined by dots, at most {_MAX_TOPIC} characters"
             )
 
 
@@ -31,10 +31,15 @@ def check_subscription(subscription: Subscription) -> None:
         raise InvalidInput(f"{where}: a name is 1 to 200 letters, digits and _ . : - and starts with a letter or digit")
     if _RESERVED.search(subscription.name):
         raise InvalidInput(f"{where}: names that end in .dead or .retry.<number> are the transport's own")
-    if len(subscription.pattern) > _MAX_TOPIC or not _PATTERN.fullmatch(subscription.pattern):
-        raise InvalidInput(f"{where}: pattern {subscription.pattern!r} is not segments of [a-z0-9_-], * or # joined by dots")
+    check_pattern(subscription.pattern, f"{where}: ")
     if subscription.prefetch < 1 or subscription.max_attempts < 1:
         raise InvalidInput(f"{where}: prefetch and max_attempts must be 1 or more")
+
+
+def check_pattern(pattern: str, where: str = "") -> None:
+    """Raise InvalidInput for what is no pattern of topics."""
+    if len(pattern) > _MAX_TOPIC or not _PATTERN.fullmatch(pattern):
+        raise InvalidInput(f"{where}pattern {pattern!r} is not segments of [a-z0-9_-], * or # joined by dots")
 
 
 @functools.lru_cache(maxsize=1024)

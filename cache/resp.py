@@ -1,6 +1,6 @@
 """One raw connection to Redis (RESP2) for commands that are sent many at a time. Reconnects by itself; no queue while it is down.
 
-For the limiters, which can't afford a driver's way of a command. The cache goes through `redis_connection`.
+For what is asked on the way of a request (limits, nonces, cached answers), which can't afford a driver's way of a command.
 """
 
 import asyncio
@@ -57,9 +57,9 @@ class RedisLink:
         connection = self._connection
         if connection is None:
             self.wake()
-            done(Unavailable(f"{self.where}: {self.cause}", code="limiter_unavailable"))
+            done(Unavailable(f"{self.where}: {self.cause}"))
         elif len(connection.waiting) >= _MAX_WAITING:
-            done(Unavailable(f"{self.where} is slower than what is asked of it", code="limiter_unavailable"))
+            done(Unavailable(f"{self.where} is slower than what is asked of it"))
         else:
             connection.send(command, done)
 
@@ -202,7 +202,7 @@ class _Connection(asyncio.Protocol):
         self._link.lost(self, cause)
         waiting, self.waiting = self.waiting, deque()
         for _, done in waiting:
-            done(Unavailable(f"{self._link.where}: {cause}", code="limiter_unavailable"))
+            done(Unavailable(f"{self._link.where}: {cause}"))
 
 
 def _login(user: str | None, password: str | None, path: str) -> list[bytes]:

@@ -10,11 +10,13 @@ from cli import (
     doctor,
     documents,
     health,
+    incidents,
     jobs,
     login,
     quarantine,
     resources,
     sessions,
+    transactions,
     up,
     usage,
     users,
@@ -44,6 +46,7 @@ for name, text in (
     ("route", "Which requests pass through to which upstream 路由"),
     ("issuer", "Third parties whose tokens are believed 令牌签发方"),
     ("list", "Black and white lists of the whole platform 黑白名单"),
+    ("contact", "Who is told when something fails 告警联系人"),
 ):
     declared = group(text)
     resources.add(declared, name)
@@ -54,6 +57,8 @@ for module, name, text in (
     (sessions, "session", "Sessions of apps: their access tokens 会话"),
     (cached_answers, "cache", "Answers that gateways keep 应答缓存"),
     (users, "user", "Console users 控制台用户"),
+    (transactions, "transaction", "Writes to several sources as one 事务"),
+    (incidents, "incident", "What failed and waits for somebody 告警事件"),
 ):
     commands = group(text)
     module.add(commands)

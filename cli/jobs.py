@@ -1,4 +1,4 @@
-"""Collection jobs: list, show, run, cancel, reset, the sync log, and watching them live."""
+"""Collection jobs: list, show, run, pause, resume, cancel, reset, the sync log, and watching them live."""
 
 import time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _POLL_S = 0.5
+_DRIFT = (
+    ("gone from the source", "removed"),
+    ("new at the source", "added"),
+    ("changed type", "changed"),
+    ("added to the dataset as", "evolved"),
+)
 _RUN_HEADS = ("BATCH", "JOB", "STATE", "ROWS", "BAD", "STARTED", "ENDED", "REASON")
 
 
@@ -20,8 +26,13 @@ def add(group: typer.Typer) -> None:
         ("list", list_all),
         ("show", show),
         ("run", run),
+        ("pause", pause),
+        ("resume", resume),
         ("cancel", cancel),
         ("reset", reset),
+        ("reconcile", reconcile),
+        ("backfill", backfill),
+        ("drift", drift),
         ("runs", runs),
         ("watch", watch),
     ):
@@ -30,6 +41,8 @@ def add(group: typer.Typer) -> None:
 
 def _row(job: dict[str, Any]) -> list[object]:
     body, progress = job["body"], job["progress"]
+    if job["is_paused"] and (progress is None or progress["state"] != "running"):
+        progress = {"rows": 0, "share": None, "rows_per_s": 0, "bad_rows": 0, "reason": "", **(progress or {}), "state": "paused"}
     if progress is None:
         return [job["name"], body["dataset"], "not run yet" if body.get("enabled", True) else "switched off", *[None] * 5]
     share = None if progress["share"] is None else f"{progress['share'] * 100:.0f} %"
@@ -55,6 +68,16 @@ def run(terminal: Terminal, name: Name) -> None:
     terminal.result(terminal.client.act("POST", "jobs", name, "run"), f"job {name} will run; zhiyun job watch {name} shows it")
 
 
+def pause(terminal: Terminal, name: Name) -> None:
+    """Let it run no more until it is resumed; a run under way ends behind its batch. 暂停任务。"""
+    terminal.result(terminal.client.act("POST", "jobs", name, "pause"), f"job {name} is paused; zhiyun job resume {name} goes on")
+
+
+def resume(terminal: Terminal, name: Name) -> None:
+    """Back to its schedule; what was paused goes on where it stood. 恢复任务。"""
+    terminal.result(terminal.client.act("POST", "jobs", name, "resume"), f"job {name} goes on")
+
+
 def cancel(terminal: Terminal, name: Name) -> None:
     """End the run under way; what it has stored stays. 取消运行。"""
     terminal.result(terminal.client.act("POST", "jobs", name, "cancel"), f"job {name} is being cancelled")
@@ -63,6 +86,43 @@ def cancel(terminal: Terminal, name: Name) -> None:
 def reset(terminal: Terminal, name: Name) -> None:
     """Forget how far it was: the next run loads everything. 重置断点。"""
     terminal.result(terminal.client.act("POST", "jobs", name, "reset"), f"job {name}: the next run loads everything")
+
+
+def reconcile(terminal: Terminal, name: Name) -> None:
+    """Compare its dataset at the source with the mirror, row by row; status 1 where they differ. 与源核对。"""
+    client = terminal.client
+    client.act("POST", "jobs", name, "reconcile")
+    while (found := client.act("GET", "jobs", name, "reconcile"))["state"] == "running":
+        time.sleep(_POLL_S)
+    lines = [
+        f"{found['dataset']}: {found['state']}",
+        f"source 源: {found['source_rows']:,} rows, checksum {found['source_checksum']}, {found['bad_rows']:,} can't be converted",
+        f"mirror 镜像: {found['mirror_rows']:,} rows, checksum {found['mirror_checksum']}",
+        f"missing 缺失 {found['missing']:,}, vanished 源已无 {found['vanished']:,}, different 不同 {found['different']:,}",
+        *found["examples"],
+        *filter(None, [found["detail"]]),
+    ]
+    terminal.result(found, "\n".join(lines))
+    if found["state"] != "equal":
+        raise PlatformError(f"{found['dataset']}: {found['state']} {found['detail']}".rstrip())
+
+
+def backfill(
+    terminal: Terminal, name: Name, fields: Annotated[str, typer.Option(help="fields, joined by commas 字段，逗号分隔")]
+) -> None:
+    """Load some fields of all records anew; its increments go on where they stood. 补录字段。"""
+    wanted = [each.strip() for each in fields.split(",") if each.strip()]
+    found = terminal.client.act("POST", "jobs", name, "backfill", body={"fields": wanted})
+    terminal.result(found, f"job {name} will load {', '.join(wanted)} anew; zhiyun job watch {name} shows it")
+
+
+def drift(terminal: Terminal, name: Name) -> None:
+    """What has changed in the columns of its source. 源表结构变更。"""
+    found = terminal.client.act("GET", "jobs", name, "drift")
+    states = [(word, ", ".join(found.get(key, ()))) for word, key in _DRIFT if found.get(key)]
+    lines = [f"{word}: {names}" for word, names in states] or ["the source's columns are as declared"]
+    lines += [f"{moment(each['at_ms'])}  {each['text']}" for each in found.get("events", ())]
+    terminal.result(found, "\n".join(lines))
 
 
 def runs(

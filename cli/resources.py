@@ -3,6 +3,7 @@
 Whole platforms are `cli.documents`' subject, apps and proxies have more in `cli.apps`.
 """
 
+import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,8 +28,9 @@ SECTIONS: Mapping[str, str] = {
     "route": "routes",
     "issuer": "issuers",
     "list": "lists",
+    "contact": "contacts",
 }
-SWITCHED = frozenset({"app", "proxy", "service", "device", "job", "route", "issuer", "list"})
+SWITCHED = frozenset({"app", "proxy", "service", "device", "job", "route", "issuer", "list", "contact"})
 """Kinds that can be disabled. Written here, since the model takes too long to import for a help text."""
 
 _ALL = {"app": " together with its keys", "proxy": " together with its keys"}
@@ -91,6 +93,12 @@ _COLUMNS: Mapping[str, Mapping[str, _Column]] = {
         "ENABLED": lambda b: b.get("enabled", True),
         "TITLE": lambda b: b.get("title", ""),
     },
+    "contact": {
+        "WAYS": lambda b: [way for way in ("webhook", "wecom", "mail") if b.get(way)],
+        "ESCALATES TO": lambda b: b.get("escalate_to") or "",
+        "ENABLED": lambda b: b.get("enabled", True),
+        "TITLE": lambda b: b.get("title", ""),
+    },
     "plan": {"PER SECOND": lambda b: b.get("per_s"), "BURST": lambda b: b.get("burst"), "TITLE": lambda b: b.get("title", "")},
 }
 
@@ -106,6 +114,7 @@ def add(group: typer.Typer, kind: str) -> None:
     add_changes(group, kind)
     if kind == "source":
         command(group, "check")(check)
+        command(group, "detect")(detect)
 
 
 def _add_reading(group: typer.Typer, kind: str) -> None:
@@ -184,3 +193,16 @@ def check(terminal: Terminal, name: Name) -> None:
     if terminal.as_json:
         print(dumped(found))
     raise PlatformError(f"source {name}: {found['detail']}", code=found["code"])
+
+
+def detect(terminal: Terminal, name: Name, dataset: Annotated[str, typer.Argument(help="one of its datasets 数据集")]) -> None:
+    """Look at a dataset's first CSV file and propose its format, to be declared. 识别文件格式。"""
+    found = terminal.client.act("POST", "sources", name, f"datasets/{quote(dataset, safe='')}/detect")
+    form = {key: found[key] for key in ("encoding", "delimiter", "quote", "header")}
+    lines = [
+        f"format: {json.dumps({'type': 'csv', **form}, ensure_ascii=False)}",
+        f"columns 列: {', '.join(found['columns'])}",
+        *(" | ".join(row) for row in found["rows"]),
+        *([] if found["sure"] else ["another encoding fits as well: look whether the text above is right 请核对编码"]),
+    ]
+    terminal.result(found, "\n".join(lines))

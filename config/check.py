@@ -14,10 +14,14 @@ from config.check_references import References
 from config.check_routes import route_problems
 from config.check_upstreams import upstream_problems
 from config.check_values import schedule_problems
+from config.contacts import Contact
 from config.model import Job, Platform, Service, Source
+from config.policies import Policies
 from config.problem import Path, Problem, suggestion
 from core.adapter import Ability, Adapter
 from core.schema import Dataset
+
+_TRANSACTIONS = "transactions"
 
 
 def problems(platform: Platform, adapters: Mapping[str, Adapter], *, broken: frozenset[Path] = frozenset()) -> list[Problem]:
@@ -41,9 +45,13 @@ class _Check:
         for name, source in platform.sources.items():
             yield from self._source(source, ("sources", name))
         for name, service in platform.services.items():
+            if name == _TRANSACTIONS:
+                yield Problem(("services", name), "the platform's own transactions have this path; give it another name")
             yield from self._service(service, ("services", name))
         for name, job in platform.jobs.items():
             yield from self._job(job, ("jobs", name))
+        for name, contact in platform.contacts.items():
+            yield from self._contact(name, contact, ("contacts", name))
         for name, upstream in platform.upstreams.items():
             yield from upstream_problems(upstream, ("upstreams", name))
         yield from route_problems(references)
@@ -97,8 +105,18 @@ class _Check:
             yield from self._able(source_name, "write", (*path, "kind"), "a synchronous service")
         if service.source_reads:
             yield from self._able(source_name, "lookup", (*path, "source_reads"), "source_reads")
+        if service.transactional:
+            yield from self._transactional(service, source_name, (*path, "transactional"))
         if dataset := self._dataset(service.dataset):
             yield from self._service_fields(service, dataset, path)
+
+    def _transactional(self, service: Service, source: str, path: Path) -> Iterator[Problem]:
+        if service.kind != "synchronous":
+            yield Problem(path, f"only a synchronous service takes part in transactions; this one is {service.kind}")
+        yield from self._able(source, "lookup", path, "a transactional service")
+        kept = Policies(timeout_s=service.policies.timeout_s, max_body_bytes=service.policies.max_body_bytes)
+        if service.policies != kept:
+            yield Problem(path, "a transaction would pass by the policies of its own that this service has; remove one of the two")
 
     def _service_fields(self, service: Service, dataset: Dataset, path: Path) -> Iterator[Problem]:
         for section, names in (("filters", service.filters), ("writable", service.writable)):
@@ -106,6 +124,8 @@ class _Check:
                 at = (*path, section, str(index))
                 if name not in dataset.fields:
                     yield Problem(at, f"field '{name}' is not declared in {service.dataset}{suggestion(name, dataset.fields)}")
+                elif section == "writable" and dataset.field(name).is_mapped:
+                    yield Problem(at, f"field '{name}' is mapped by codes, a unit or an expression, which is no way back")
                 elif section == "writable" and name in dataset.key:
                     yield Problem(at, f"field '{name}' is part of the key, which never changes; remove it from writable")
 
@@ -113,11 +133,21 @@ class _Check:
         yield from schedule_problems(job.schedule, (*path, "schedule"))
         yield from self._dataset_reference(job.dataset, (*path, "dataset"))
         yield from self._able(job.dataset.partition(".")[0], "read", (*path, "dataset"), "a job")
+        if job.alert is not None:
+            yield from self.references.missing("contact", job.alert, (*path, "alert"))
         dataset = self._dataset(job.dataset)
         # Datasets with a format come as files or frames, whose adapters keep a cursor of their own.
         if dataset and job.mode == "incremental" and dataset.cursor is None and dataset.format is None:
             text = f"incremental needs a cursor in dataset {job.dataset}; declare `cursor` there or use mode: full"
             yield Problem((*path, "mode"), text)
+
+    def _contact(self, name: str, contact: Contact, path: Path) -> Iterator[Problem]:
+        if contact.webhook is None and contact.wecom is None and contact.mail is None:
+            yield Problem(path, "a contact needs at least one of webhook, wecom and mail")
+        if contact.escalate_to == name:
+            yield Problem((*path, "escalate_to"), "a contact can't escalate to itself")
+        elif contact.escalate_to is not None:
+            yield from self.references.missing("contact", contact.escalate_to, (*path, "escalate_to"))
 
     def _dataset(self, reference: str) -> Dataset | None:
         source_name, _, name = reference.partition(".")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from config.contacts import Contact
 from config.policies import Count, Grant, Policies, Positive
 from config.policies import Part as Part
 from config.upstreams import ResourceName, Route, Upstream
@@ -58,7 +59,12 @@ class Retry(Part, frozen=True):
 
 
 class Job(Part, frozen=True):
-    """Collects one dataset into the mirror: `full` reads all each time, `incremental` goes on from the checkpoint."""
+    """Collects one dataset into the mirror: `full` reads all each time, `incremental` goes on from the checkpoint. `alert` is the
+    contact that is told when all attempts have failed.
+
+    `vanished`: what becomes of rows that a full load did not find any more. `remove` deletes them from the mirror, unless they are
+    more than `vanished_max_share` of all its rows, as when the source was emptied by mistake.
+    """
 
     dataset: DatasetRef
     mode: Literal["full", "incremental"] = "incremental"
@@ -67,6 +73,9 @@ class Job(Part, frozen=True):
     batch_rows: Annotated[int, Meta(ge=1, le=50_000)] = 5_000
     title: str = ""
     owner: str = ""
+    alert: ResourceName | None = None
+    vanished: Literal["keep", "remove"] = "keep"
+    vanished_max_share: Annotated[float, Meta(ge=0, le=1)] = 0.2
     enabled: bool = True
 
 
@@ -90,8 +99,9 @@ class Freshness(Part, frozen=True):
 class Service(Part, frozen=True):
     """A data service at `/v1/<name>`. Kinds are the three of DESIGN §4; `dataset` for the first two, `call` for the third.
 
-    `writable` lists the fields a synchronous service may set. `source_reads` lets a record that the mirror lacks be looked up at
-    the source.
+    `transactional`: its writes may be part of a transaction (`POST /v1/transactions`), which passes by policies of its own, so
+    that it has none. `writable` lists the fields a synchronous service may set. `source_reads` lets a record that the mirror lacks
+    be looked up at the source.
     """
 
     kind: Literal["asynchronous", "synchronous", "realtime"]
@@ -103,6 +113,7 @@ class Service(Part, frozen=True):
     source_reads: bool = False
     freshness: Freshness = Freshness()
     max_limit: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
+    transactional: bool = False
     policies: Policies = Policies()
     enabled: bool = True
 
@@ -205,6 +216,7 @@ class Platform(Part, frozen=True):
     devices: dict[ResourceName, Device] = {}
     issuers: dict[ResourceName, Issuer] = {}
     lists: dict[ResourceName, AccessList] = {}
+    contacts: dict[ResourceName, Contact] = {}
 
 
 KINDS: dict[str, tuple[str, type[Part]]] = {
@@ -213,6 +225,7 @@ KINDS: dict[str, tuple[str, type[Part]]] = {
     "proxy": ("proxies", Proxy),
     "app": ("apps", App),
     "device": ("devices", Device),
+    "contact": ("contacts", Contact),
     "source": ("sources", Source),
     "service": ("services", Service),
     "job": ("jobs", Job),

@@ -34,7 +34,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one node runs, where it listens and which parts it uses. Addresses of parts are Secrets: they may hold passwords.
 
     `master_key` None means the file `master.key` in `data_dir` (see `config.master_key`). `public_url` is how apps reach the
-    gateway. `plugins` are modules that expose an `ADAPTER`. A node that ends drains for at most `drain_s` seconds.
+    gateway. What went over the bus is kept for `bus_keep_s` for replays. `plugins` are modules that expose an `ADAPTER`. A node
+    that ends drains for at most `drain_s` seconds.
 
     `tls` is a folder of certificates (see gateway.certificates). From `trusted_proxies` (CIDR) forwarding fields are believed, and
     with `proxy_protocol` a PROXY header is expected. `limits` and `limits_when_down` say how limits are counted over several nodes.
@@ -48,6 +49,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
     database: Secret = Secret("sqlite")  # or mysql://user:password@host:port/database; registry and mirror
     bus: Secret = Secret("embedded")  # or amqp://…
+    bus_keep_s: Annotated[float, Meta(ge=0, le=90 * 86_400)] = 0.0
     cache: Secret = Secret("memory")  # or redis://…
     master_key: Secret | None = None
     plugins: tuple[ModuleName, ...] = ()

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from msgspec import Struct
 
 from core.records import Cursor, Rows, Transaction
-from core.schema import Dataset, Record, Value
+from core.schema import Dataset, Record, SourceColumn, Value
 
 Ability = Literal["read", "lookup", "write", "call"]
 
@@ -45,6 +45,15 @@ class Source(Connection, Protocol):
 
     async def estimate(self, dataset: Dataset, cursor: Cursor | None) -> int | None:
         """How many rows `read` would give, for progress only; None where asking costs too much."""
+        ...
+
+
+@runtime_checkable
+class Describes(Connection, Protocol):
+    """What a table looks like at the source now. No ability of its own: who can, does."""
+
+    async def describe(self, dataset: Dataset) -> list[SourceColumn]:
+        """Every column of the dataset's object, in order. Empty where the source does not tell (a right is missing, a synonym)."""
         ...
 
 

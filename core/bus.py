@@ -92,8 +92,40 @@ class Reader(Protocol):
         ...
 
 
+class Span(Struct, frozen=True):
+    """Of what was published: from `since_ms` on, before `until_ms`, on the topics of a pattern. Brokers keep time by the second."""
+
+    since_ms: int
+    until_ms: int
+    pattern: str = "#"
+
+
+class Replayed(Struct, frozen=True):
+    """How many envelopes and records a replay is of, and when the first and last of them were published (0: there are none)."""
+
+    envelopes: int = 0
+    records: int = 0
+    first_ms: int = 0
+    last_ms: int = 0
+
+
+class Past(Protocol):
+    """What has been published on the data channel, kept for a while whether it was settled or not."""
+
+    async def replay(self, subscription: str, span: Span, *, is_dry: bool) -> Replayed:
+        """Deliver it again, in its order, to one durable subscription alone, behind what waits there; `is_dry` only counts.
+
+        A topic that the subscription does not read is not delivered to it. NotFound for an unknown subscription, InvalidInput where
+        the bus keeps nothing, Limited where it is full: what was put back by then is delivered.
+        """
+        ...
+
+
 class Transport(Protocol):
     """Publishing, subscribing and the dead letters. All methods may be called by overlapping tasks."""
+
+    @property
+    def past(self) -> Past: ...
 
     async def publish(self, envelopes: Sequence[Envelope], *, channel: Channel = "data") -> None:
         """Return once every envelope is durable (control: handed over). On an error all of them may be sent again.
@@ -116,6 +148,10 @@ class Transport(Protocol):
 
     async def redeliver(self, dead_letter_id: str) -> None:
         """Put a dead letter back to its own subscription, attempts from 1. Raises NotFound."""
+        ...
+
+    async def discard(self, dead_letter_id: str) -> DeadLetter:
+        """Give a dead letter up for good; what it was. Raises NotFound."""
         ...
 
     async def close(self) -> None:

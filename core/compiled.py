@@ -21,7 +21,7 @@ MODULES = (
     *("gateway/access/bearer.py", "gateway/upstream/retries.py"),
     *("gateway/stages/authenticate.py", "gateway/stages/authorise.py", "gateway/stages/limit.py"),
     *("gateway/upstream/endpoints.py", "gateway/upstream/balance.py", "gateway/upstream/upstream.py"),
-    "cache/limiter_memory.py",
+    *("cache/limiter_memory.py", "adapters/mysql_rows.py"),
 )
 """What is compiled. A module may be typed by the .pxd beside it."""
 

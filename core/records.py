@@ -73,11 +73,13 @@ class BadRow:
 class ChangeSet(Struct, array_like=True, frozen=True):
     """Converted rows of one dataset, packed once at intake; its bytes travel the bus unchanged.
 
-    `rows` follow `fields` in order. For `delete` only the key fields are present.
+    `rows` follow `fields` in order. For `delete` only the key fields are present. A `patch` sets some fields of rows that are known
+    and makes none. `sweep` comes behind a full load that began at `observed_ms`: what has not been seen since is gone at the
+    source; its one row says which share of all may go at most.
     """
 
     dataset: str  # "<source>.<dataset>"
-    op: Literal["upsert", "delete"]
+    op: Literal["upsert", "delete", "patch", "sweep"]
     fields: tuple[str, ...]
     rows: list[Sequence[Any]]
     observed_ms: int

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from core.schema import Record
+from core.stores import Saga
 
 Tier = Literal["app", "cache", "db", "source"]
 
@@ -41,6 +42,21 @@ class Write(Struct, frozen=True):
     idempotency_key: str
     expected: str | None = None
     is_new: bool = False
+
+
+class TransactionService(Protocol):
+    """Writes to several services that are all applied, or all taken back."""
+
+    async def begin(self, writes: Sequence[tuple[str, Write]], once: str, caller: Caller) -> Saga:
+        """Do all of them in order; `writes` are pairs of service and write. Gives the saga done, refused or stuck.
+
+        Unavailable (`transaction_pending`) where it goes on without the caller.
+        """
+        ...
+
+    async def look(self, saga_id: str, caller: Caller) -> Saga:
+        """A transaction of this app. NotFound for every other."""
+        ...
 
 
 class DataService(Protocol):

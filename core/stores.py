@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from core.records import BadRow, ChangeSet, Cursor
-from core.schema import Dataset, Record, Value
+from core.schema import Dataset, Record, SourceColumn, Value
 
 
 class MirrorRow(Struct, frozen=True):
@@ -34,6 +34,11 @@ class Mirror(Protocol):
 
     async def apply(self, changes: ChangeSet) -> Applied:
         """Idempotent, and an older `observed_ms` never overwrites a newer one. NotFound for a dataset not prepared."""
+        ...
+
+    async def sweep(self, name: str, *, before_ms: int, max_share: float) -> Applied:
+        """Delete the rows that were last seen before that moment. Conflict, with nothing deleted, where these are more than that
+        share of all. Idempotent."""
         ...
 
     async def get(self, name: str, key: Sequence[Value]) -> MirrorRow | None: ...
@@ -124,7 +129,7 @@ class Resources(Protocol):
         ...
 
 
-RunState = Literal["running", "succeeded", "partial", "failed", "cancelled"]
+RunState = Literal["running", "succeeded", "partial", "failed", "cancelled", "paused"]
 
 
 INTERRUPTED = "the process that ran it ended"
@@ -144,6 +149,50 @@ class Run(Struct):
     expected: int | None = None
     attempt: int = 1
     reason: str = ""
+    backfill: tuple[str, ...] = ()  # the fields that it loaded anew, beside the job's own runs
+
+
+class SchemaEvent(Struct, frozen=True):
+    """That a source's columns were found changed."""
+
+    at_ms: int
+    text: str
+
+
+class SchemaReport(Struct, frozen=True):
+    """How the columns of a job's source compare with what its dataset declares. `first` are the columns as they were first seen
+    under this declaration, whose `fingerprint` is kept; `events` are the newest changes found, the last one last."""
+
+    job: str
+    dataset: str
+    at_ms: int
+    fingerprint: str
+    first: tuple[SourceColumn, ...]
+    columns: tuple[SourceColumn, ...]
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    evolved: tuple[str, ...] = ()  # the fields that were added to the dataset for it
+    events: tuple[SchemaEvent, ...] = ()
+
+
+class Reconciliation(Struct, frozen=True):
+    """What a comparison of a dataset at its source with the mirror gave. `missing` are rows that the mirror lacks, `vanished` those
+    that the source lacks; a checksum is the sum of the rows' digests, whatever their order."""
+
+    dataset: str
+    state: Literal["running", "equal", "differs", "failed"]
+    at_ms: int
+    source_rows: int = 0
+    mirror_rows: int = 0
+    source_checksum: str = ""
+    mirror_checksum: str = ""
+    bad_rows: int = 0  # of the source, that can't be converted
+    missing: int = 0
+    vanished: int = 0
+    different: int = 0
+    examples: list[str] = []
+    detail: str = ""
 
 
 class JobStates(Protocol):
@@ -156,7 +205,8 @@ class JobStates(Protocol):
         ...
 
     async def progress(self, run: Run, cursor: Cursor | None) -> None:
-        """Store the run's counts and, with them in one transaction, the checkpoint (None: unchanged)."""
+        """Store the run's counts and, with them in one transaction, the checkpoint (None: unchanged). Raises Conflict, and stores
+        nothing, for a checkpoint of a run that is not the job's newest: another node has taken the job over meanwhile."""
         ...
 
     async def runs(self, *, job: str | None = None, limit: int = 50) -> list[Run]:
@@ -169,6 +219,22 @@ class JobStates(Protocol):
 
     async def reset(self, job: str) -> None:
         """Forget the checkpoint: the next run loads everything."""
+        ...
+
+    async def schema(self, job: str) -> SchemaReport | None:
+        """The last comparison with the source's columns."""
+        ...
+
+    async def keep_schema(self, report: SchemaReport) -> None: ...
+
+    async def pause(self, job: str) -> None:
+        """Let no run of this job begin, on any node, until `resume`. Idempotent, as `resume` is."""
+        ...
+
+    async def resume(self, job: str) -> None: ...
+
+    async def paused(self) -> frozenset[str]:
+        """The names of the jobs that are paused."""
         ...
 
 
@@ -247,6 +313,76 @@ class Journal(Protocol):
 
     async def trim(self, *, older_than_ms: int) -> int:
         """Forget settled entries accepted before that moment; how many. Their idempotency keys are free again."""
+        ...
+
+
+SagaState = Literal["open", "undoing", "done", "refused", "stuck"]
+StepState = Literal["waiting", "applying", "applied", "undone"]
+
+
+class SagaStep(Struct):
+    """One write of a transaction. `before` and `after` are the record at the source around it; None: there was none, or it is not
+    known yet, as `state` tells."""
+
+    service: str
+    op: Literal["upsert", "delete"]
+    key: dict[str, Value]
+    changes: Record
+    state: StepState = "waiting"
+    before: Record | None = None
+    after: Record | None = None
+
+
+class Saga(Struct):
+    """Writes to several sources that are all applied, or all that were are taken back (DESIGN §4, kind b).
+
+    `open` → `done`; or `open` → `undoing` → `refused`. `stuck`: a record was changed by another before it could be taken back, so
+    that a person decides.
+    """
+
+    id: str
+    app: str
+    idempotency_key: str
+    fingerprint: str
+    steps: list[SagaStep]
+    at_ms: int
+    state: SagaState = "open"
+    failed: int | None = None  # the step that was refused
+    code: str = ""
+    reason: str = ""
+
+
+class Sagas(Protocol):
+    """The transactions under way and of the last days. Each change is durable when the method returns."""
+
+    async def accept(self, saga: Saga, *, owner: str) -> Saga:
+        """Store it, held by `owner`; where the app has used this idempotency key before, give the saga of then instead."""
+        ...
+
+    async def save(self, saga: Saga, *, owner: str) -> None:
+        """Store how it stands. Conflict, with nothing stored, where another owner has taken it over."""
+        ...
+
+    async def claim(self, saga_id: str, *, owner: str) -> Saga | None:
+        """Take over one that is under way and whose owner has not saved it for a while; None where that is not so."""
+        ...
+
+    async def get(self, saga_id: str) -> Saga | None: ...
+
+    async def forsaken(self, *, limit: int = 100) -> list[str]:
+        """Those that may be claimed, oldest first."""
+        ...
+
+    async def listed(self, *, state: SagaState | None = None, limit: int = 100) -> list[Saga]:
+        """Newest first."""
+        ...
+
+    async def decide(self, saga_id: str, state: Literal["undoing", "refused"]) -> Saga:
+        """A person's decision about one that is stuck: try once more, or leave it as it is. NotFound; Conflict for another."""
+        ...
+
+    async def trim(self, *, older_than_ms: int) -> int:
+        """Forget those that ended and were accepted before that moment; how many."""
         ...
 
 

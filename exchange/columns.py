@@ -12,12 +12,19 @@ from math import isfinite
 from typing import Any
 
 from core.schema import Field, FieldType, Value
+from exchange.mapping import steps
 
 ColumnConverter = Callable[[Sequence[Any]], Sequence[Value] | None]
 _NONE = type(None)
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1
 _ODD_DECIMAL = ("E", "N", "I")  # an exponent, NaN, Infinity: not plain notation
 _PLAIN_DECIMALS = re.compile(r"-?(0|[1-9]\d{0,59})(\.\d{1,60})?(,-?(0|[1-9]\d{0,59})(\.\d{1,60})?)*", re.ASCII)
+_PLAIN_INTEGERS = re.compile(r"[+-]?\d{1,18}(,[+-]?\d{1,18})*", re.ASCII)
+_NUMBER = r"[+-]?\d{1,40}(?:\.\d{1,40})?(?:[eE][+-]?\d{1,3})?"
+_PLAIN_NUMBERS = re.compile(f"{_NUMBER}(?:,{_NUMBER})*", re.ASCII)
+_BOOLEANS = {"0": False, "1": True, "false": False, "true": True, "否": False, "是": True}
+_MOMENT = r"\d{4}-\d\d-\d\d[ T](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?"
+_PLAIN_MOMENTS = re.compile(f"{_MOMENT}(?:,{_MOMENT})*", re.ASCII)
 
 
 def _types(values: Sequence[Any]) -> set[type]:
@@ -29,19 +36,29 @@ def _texts(values: Sequence[Any]) -> Sequence[Value] | None:
 
 
 def _integers(values: Sequence[Any]) -> Sequence[Value] | None:
-    if _types(values) != {int} or min(values) < _MIN_INTEGER or max(values) > _MAX_INTEGER:
+    types = _types(values)
+    if types == {str}:
+        return list(map(int, values)) if _PLAIN_INTEGERS.fullmatch(",".join(values)) else None
+    if types != {int} or min(values) < _MIN_INTEGER or max(values) > _MAX_INTEGER:
         return None
     return values
 
 
 def _numbers(values: Sequence[Any]) -> Sequence[Value] | None:
-    return values if _types(values) == {float} and all(map(isfinite, values)) else None
+    types = _types(values)
+    if types == {str} and _PLAIN_NUMBERS.fullmatch(",".join(values)):
+        values = list(map(float, values))
+    elif types != {float}:
+        return None
+    return values if all(map(isfinite, values)) else None
 
 
 def _booleans(values: Sequence[Any]) -> Sequence[Value] | None:
     types = _types(values)
     if types == {int} and set(values) <= {0, 1}:
         return list(map(bool, values))
+    if types == {str} and set(values) <= _BOOLEANS.keys():
+        return list(map(_BOOLEANS.__getitem__, values))
     return values if types <= {bool, _NONE} else None
 
 
@@ -81,7 +98,24 @@ def _moments(values: Sequence[Any]) -> Sequence[Value] | None:
         return list(map(datetime.isoformat, values))
     if types == {datetime, _NONE}:
         return [None if value is None else value.isoformat() for value in values]
-    return _texts_of(values, datetime) if types == {str} else None
+    if types != {str}:
+        return None
+    return _plain_moments(values) or _texts_of(values, datetime)
+
+
+def _plain_moments(values: Sequence[str]) -> Sequence[Value] | None:
+    """As a database writes them: looked at all at once, and only the days, which repeat, are asked of the calendar."""
+    if not _PLAIN_MOMENTS.fullmatch(",".join(values)):
+        return None
+    try:
+        for day in {text[:10] for text in values}:
+            date.fromisoformat(day)
+    except ValueError:
+        return None
+    return [
+        f"{text[:10]}T{text[11:19]}" if not (part := text[20:].rstrip("0")) else f"{text[:10]}T{text[11:19]}.{part:0<6}"
+        for text in values
+    ]
 
 
 _BY_TYPE: dict[FieldType, ColumnConverter] = {
@@ -97,7 +131,7 @@ _BY_TYPE: dict[FieldType, ColumnConverter] = {
 
 def column_converter(field: Field, one: Callable[[Any], Value]) -> Callable[[Sequence[Any]], Sequence[Value]]:
     """The conversion of a column; `one` converts a single value. Raises the first ValueError of any value."""
-    at_once = _BY_TYPE.get(field.type)
+    at_once = None if steps(field) else _BY_TYPE.get(field.type)
     limit = field.max_length
 
     def convert(values: Sequence[Any]) -> Sequence[Value]:

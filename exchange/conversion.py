@@ -14,6 +14,8 @@ from core.errors import InvalidInput
 from core.records import BadRow, Cursor, Rows
 from core.schema import Dataset, Value
 from exchange.columns import column_converter
+from exchange.computed import Computed
+from exchange.mapping import steps
 from exchange.values import Converter, converter
 
 
@@ -35,11 +37,14 @@ class Conversion:
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
         self._columns = dataset.columns
-        fields = [dataset.field(name) for name in self._columns]
-        self._converters: list[Converter] = [converter(each) for each in fields]
+        fields = [dataset.field(name) for name in dataset.given]
+        self._converters: list[Converter] = [converter(each, steps(each)) for each in fields]
         self._column_converters = [column_converter(*each) for each in zip(fields, self._converters, strict=True)]
-        self._sources = [dataset.source_name(name) for name in self._columns]
+        self._given = dataset.given
+        self._sources = [dataset.source_name(name) for name in self._given]
+        self._computed = Computed(dataset)
         self._key = [self._columns.index(name) for name in dataset.key]
+        self.header: Sequence[str] = ()  # the columns that the last batch came with
 
     def rows(self, payload: Rows, *, place: str = "row", first: int = 1) -> Converted:
         """Convert a batch. A row with another number of values, or without its key, is bad.
@@ -47,18 +52,29 @@ class Conversion:
         InvalidInput when a column that the dataset declares is missing from the batch: that is the declaration's fault, and no row
         of it can be right.
         """
+        self.header = payload.columns
         try:
             order = [payload.columns.index(source) for source in self._sources]
         except ValueError:
             missing = sorted(set(self._sources) - set(payload.columns))
+            if self._dataset.drift == "quarantine":
+                return self._all_bad(payload, f"the source has no column {', '.join(missing)} any more", place, first)
             found = ", ".join(payload.columns)
             raise InvalidInput(f"{self._dataset.object} has no column {', '.join(missing)}; it has {found}") from None
         if not payload.rows:
             return Converted()
+        if self._computed:
+            return self._by_row(payload, order, place, first)
         try:
             return Converted(rows=self._by_column(payload.rows, order, len(payload.columns)))
         except (ValueError, OverflowError):
             return self._by_row(payload, order, place, first)
+
+    def _all_bad(self, payload: Rows, reason: str, place: str, first: int) -> Converted:
+        columns = tuple(payload.columns)
+        return Converted(
+            bad=[BadRow(reason, f"{place} {number}", _raw(row), columns) for number, row in enumerate(payload.rows, first)]
+        )
 
     def _by_column(self, rows: Sequence[Sequence[Any]], order: list[int], width: int) -> list[Sequence[Value]]:
         """All rows or a ValueError."""
@@ -87,11 +103,13 @@ class Conversion:
         if len(row) != width:
             raise ValueError(f"{len(row)} values where {width} were expected")
         values: list[Value] = []
-        for name, position, convert in zip(self._columns, order, self._converters, strict=True):
+        for name, position, convert in zip(self._given, order, self._converters, strict=True):
             try:
                 values.append(convert(row[position]))
             except (ValueError, OverflowError) as error:
                 raise ValueError(f"{name}: {error}") from None
+        if self._computed:
+            values = self._computed.row(dict(zip(self._given, values, strict=True)))
         for position in self._key:
             if values[position] is None or values[position] == "":
                 raise ValueError(f"{self._columns[position]}: the key is missing")
@@ -99,7 +117,7 @@ class Conversion:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """What the source calls the fields, in the dataset's order."""
+        """What the source calls the fields that it gives, in the dataset's order."""
         return tuple(self._sources)
 
     def named(self, records: Iterable[dict[str, Any]]) -> Rows:

@@ -49,7 +49,11 @@ class MirrorSink:
     async def __call__(self, envelope: Envelope) -> None:
         changes = change_set(envelope)
         try:
-            applied = await self._mirror.apply(changes)
+            if changes.op == "sweep":
+                ((share,),) = changes.rows
+                applied = await self._mirror.sweep(changes.dataset, before_ms=changes.observed_ms, max_share=share)
+            else:
+                applied = await self._mirror.apply(changes)
         except NotFound as error:
             # Another node has declared it and this one has not reloaded yet: to bury its rows now would lose them.
             raise Unavailable(f"{error.detail} on this node yet") from error

@@ -5,7 +5,7 @@ The message of the ValueError becomes the reason in quarantine, so it says what 
 
 import base64
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -160,27 +160,15 @@ _CONVERTERS: dict[FieldType, Converter] = {
 }
 
 
-def _formatted(pattern: str, *, is_date: bool) -> Converter:
-    def convert(value: Any) -> Value:
-        if not isinstance(value, str):
-            return day(value) if is_date else moment(value)
-        try:
-            parsed = datetime.strptime(value.strip(), pattern)
-        except ValueError:
-            raise _wrong(f"a {'date' if is_date else 'date and time'} like {pattern}", value) from None
-        return parsed.date().isoformat() if is_date else parsed.isoformat()
-
-    return convert
-
-
-def converter(field: Field) -> Converter:
-    """The conversion of one field, None and blank text included: blank is null except for text."""
-    is_date = field.type == "date"
-    convert = _formatted(field.format, is_date=is_date) if field.format else _CONVERTERS[field.type]
+def converter(field: Field, steps: Sequence[Callable[[Any], Any]] = ()) -> Converter:
+    """The conversion of one field, None and blank text included: blank is null except for text. `steps` come before it."""
+    convert = _CONVERTERS[field.type]
     is_text = field.type == "text"
     is_required, limit = field.required, field.max_length
 
     def checked(value: Any) -> Value:
+        for step in steps:
+            value = step(value)
         is_blank = value is None or (not is_text and isinstance(value, str) and not value.strip())
         result = None if is_blank else convert(value)
         if is_required and (result is None or result == ""):

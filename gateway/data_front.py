@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from functools import partial
+from typing import TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -13,6 +14,7 @@ from core.schema import Dataset, Record, Value
 from core.service import Answer, Caller, DataService, Write
 from gateway.stage import Request, Response, Stream
 
+T = TypeVar("T")
 _DEFAULT_LIMIT = 100
 _MAX_CHANGES = 1000
 _MAX_WAIT_S = 25.0
@@ -21,7 +23,7 @@ _HEARTBEAT_S = 10.0
 _JSON = ("Content-Type", "application/json")
 
 
-def _caller(request: Request) -> Caller:
+def caller_of(request: Request) -> Caller:
     return Caller(request.identity.app, request.request_id, request.deadline)
 
 
@@ -87,13 +89,13 @@ class DataFront:
         _, rest = _taken(request.query)
         if rest:
             raise InvalidInput(f"unknown parameter {rest[0][0]!r}")
-        return _response(await self._service.get(request.parameters["key"], _caller(request)), request)
+        return _response(await self._service.get(request.parameters["key"], caller_of(request)), request)
 
     async def query(self, request: Request) -> Response:
         """GET /v1/<service>?<field>=…&limit=&cursor="""
         known, filters = _taken(request.query, "limit", "cursor")
         limit = _integer(known.get("limit", self._limit), "limit", 1, 10_000)
-        answer = await self._service.query(filters, limit=limit, cursor=known.get("cursor"), caller=_caller(request))
+        answer = await self._service.query(filters, limit=limit, cursor=known.get("cursor"), caller=caller_of(request))
         response = _response(answer, request)
         if answer.next_cursor:
             following = urlencode([*filters, ("limit", limit), ("cursor", answer.next_cursor)])
@@ -107,7 +109,7 @@ class DataFront:
             raise InvalidInput(f"unknown parameter {rest[0][0]!r}")
         since = _integer(known.get("since") or request.headers.get("last-event-id") or "0", "since", 0, 2**62)
         limit = _integer(known.get("limit", str(_DEFAULT_LIMIT)), "limit", 1, _MAX_CHANGES)
-        caller = _caller(request)
+        caller = caller_of(request)
         if "text/event-stream" in request.headers.get("accept", ""):
             headers = [("Content-Type", "text/event-stream"), ("Cache-Control", "no-store")]
             return Response(200, headers, stream=partial(self._events, since, limit, caller))
@@ -151,12 +153,17 @@ class DataFront:
         return await self._write(request, request.parameters["key"], None)
 
     async def _write(self, request: Request, key: str, changes: Record | None, *, is_new: bool = False) -> Response:
-        once = request.headers.get("idempotency-key", "").strip().strip('"')
-        if not 1 <= len(once) <= 128:
-            text = "a write needs an Idempotency-Key header of 1 to 128 characters, the same one when it is repeated"
-            raise InvalidInput(text, code="idempotency_key_required")
-        write = Write(key, changes, once, request.headers.get("if-match"), is_new=is_new)
-        return _response(await self._service.write(write, _caller(request)), request)
+        write = Write(key, changes, once_of(request), request.headers.get("if-match"), is_new=is_new)
+        return _response(await self._service.write(write, caller_of(request)), request)
+
+
+def once_of(request: Request) -> str:
+    """The Idempotency-Key. InvalidInput where it is missing or too long."""
+    once = request.headers.get("idempotency-key", "").strip().strip('"')
+    if not 1 <= len(once) <= 128:
+        text = "a write needs an Idempotency-Key header of 1 to 128 characters, the same one when it is repeated"
+        raise InvalidInput(text, code="idempotency_key_required")
+    return once
 
 
 def _key_part(name: str, value: Value) -> str:
@@ -177,6 +184,11 @@ class _Item(msgspec.Struct):
 
 
 async def _record(request: Request) -> Record:
+    return await json_body(request, Record)
+
+
+async def json_body(request: Request, kind: type[T]) -> T:
+    """The request's body as this type. InvalidInput for anything else."""
     coding = request.headers.get("content-encoding", "identity")
     if coding.strip().lower() != "identity":
         request.tell("Accept-Encoding", "identity")  # RFC 9110 §12.5.3
@@ -186,6 +198,6 @@ async def _record(request: Request) -> Record:
     if not request.headers.get("content-type", "").startswith("application/json"):
         raise InvalidInput("the body must be JSON: send Content-Type: application/json")
     try:
-        return msgspec.json.decode(await request.body(), type=Record)
+        return msgspec.json.decode(await request.body(), type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput(f"the body is no JSON object: {error}") from None
+        raise InvalidInput(f"the body is no JSON object as expected: {error}") from None

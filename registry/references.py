@@ -47,6 +47,11 @@ def _of_issuer(name: str, platform: Platform) -> Iterator[str]:
     return (f"app {app}" for app, body in platform.apps.items() if name in body.subjects)
 
 
+def _of_contact(name: str, platform: Platform) -> Iterator[str]:
+    yield from (f"job {job}" for job, body in platform.jobs.items() if body.alert == name)
+    yield from (f"contact {contact}" for contact, body in platform.contacts.items() if body.escalate_to == name)
+
+
 def _of_upstream(name: str, platform: Platform) -> Iterator[str]:
     for route, body in platform.routes.items():
         named = {body.upstream, *(each.upstream for each in body.splits), *([body.shadow.upstream] if body.shadow else [])}
@@ -60,6 +65,7 @@ _BY_KIND: dict[str, Callable[[str, Platform], Iterator[str]]] = {
     "proxy": _of_proxy,
     "app": _of_app,
     "device": _of_device,
+    "contact": _of_contact,
     "source": _of_source,
     "service": _of_service,
     "upstream": _of_upstream,

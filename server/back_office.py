@@ -8,16 +8,22 @@ import sys
 import time
 
 from core.clock import epoch_ms
+from core.schema import Dataset
 from core.stores import Run
+from exchange.alerts import Alerts
+from exchange.evolution import Evolution
 from exchange.jobs import JobRunner, datasets_of
+from exchange.reconcile import Reconciler
 from exchange.replay import Replay
+from exchange.services.transactions import Transactions
 from exchange.services.writes import STUCK_AFTER_MS, Completion, recover
 from gateway.traffic import Traffic
+from registry.registry import Registry
 from registry.snapshot import Snapshot
 from server import child as process
 from server.access import Access, open_access
 from server.child import Child
-from server.data_services import make_services, make_tiers, prepare_mirror
+from server.data_services import make_services, make_tiers, make_transactions, prepare_mirror
 from server.delivery_process import MIRROR
 from server.heartbeat import beat
 from server.parts import BACK_OFFICE, Parts, open_parts
@@ -33,10 +39,11 @@ _FIRST_LOAD_S = 60.0
 class _Office:
     """Holds what a reload replaces."""
 
-    def __init__(self, parts: Parts, child: Child) -> None:
+    def __init__(self, parts: Parts, child: Child, registry: Registry) -> None:
         self.parts = parts
         self.pool = SourcePool(parts.adapters, parts.clock, child.tasks)
         self.tiers = make_tiers(parts)
+        self.alerts = Alerts(parts.incidents, parts.job_states, owner=parts.node, bus=parts.bus)
         self.runner = JobRunner(
             connections=self.pool.get,
             bus=parts.bus,
@@ -45,19 +52,26 @@ class _Office:
             tasks=child.tasks,
             clock=parts.clock,
             owner=parts.node,
+            alerts=self.alerts,
+            evolve=Evolution(registry),
         )
         self.snapshot: Snapshot | None = None
         self.completions: dict[str, Completion] = {}
+        self.transactions: Transactions | None = None
         self.started_ms = epoch_ms()
 
     @property
     def revision(self) -> int:
         return self.snapshot.revision if self.snapshot else 0
 
+    def datasets(self) -> dict[str, Dataset]:
+        return datasets_of(self.snapshot.platform) if self.snapshot else {}
+
     async def load(self, snapshot: Snapshot) -> None:
         await prepare_mirror(snapshot.platform, self.parts)
         self.pool.reload(snapshot.platform)
-        self.completions = make_services(snapshot.platform, self.parts, self.pool, self.tiers).completions
+        made = make_services(snapshot.platform, self.parts, self.pool, self.tiers)
+        self.completions, self.transactions = made.completions, make_transactions(made, self.parts)
         self.snapshot = snapshot
         self.runner.reload(snapshot.platform)
 
@@ -66,15 +80,18 @@ class _Office:
         while True:
             now_ms = epoch_ms()
             await recover(self.parts.journal, self.completions, older_than_ms=now_ms - STUCK_AFTER_MS)
+            if self.transactions is not None:
+                await self.transactions.recover()
             await self.parts.journal.trim(older_than_ms=now_ms - _KEEP_JOURNAL_MS)
+            await self.parts.sagas.trim(older_than_ms=now_ms - _KEEP_JOURNAL_MS)
             await asyncio.sleep(_RECOVER_EVERY_S)
 
 
 async def main(child: Child) -> None:
     parts = await open_parts(child.settings, child.stack, role=BACK_OFFICE)
-    office = _Office(parts, child)
-    child.stack.push_async_callback(office.pool.close)
     access = await open_access(parts)
+    office = _Office(parts, child, access.registry)
+    child.stack.push_async_callback(office.pool.close)
     sample = await _sample(child, parts, access)
     watcher = watcher_of(parts, "-back-office")
     # Declared here too, before the first job: a subscription receives only what is published after it was declared.
@@ -82,12 +99,14 @@ async def main(child: Child) -> None:
     await office.load(await watcher.current())
     child.tasks.keep(lambda: follow(watcher, office.load), name="snapshot")
     child.tasks.keep(office.recover, name="recovery")
+    child.tasks.keep(office.alerts.keep, name="alerts")
     child.tasks.keep(lambda: beat(parts, "back-office", lambda: office.revision, Traffic()), name="heartbeat")
-    replay = Replay(parts.quarantine, parts.bus, lambda: datasets_of(office.snapshot.platform) if office.snapshot else {})
+    replay = Replay(parts.quarantine, parts.bus, office.datasets)
+    comparison = Reconciler(office.pool.get, parts.mirror, office.datasets, child.tasks)
     from server.console_server import serve_console  # heavy: the jobs have begun by now
 
-    await serve_console(child, parts, access, jobs=office.runner, sources=office.pool, replay=replay)
-    child.tell("ready", password=access.new_password, sample=sample)
+    await serve_console(child, parts, access, jobs=office.runner, comparison=comparison, sources=office.pool, replay=replay)
+    child.ready(password=access.new_password, sample=sample)
     child.tasks.spawn(_tell_first_load(child, office), name="first load")
     await child.stopping.wait()
 

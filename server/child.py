@@ -5,6 +5,7 @@ gone and the process drains and ends. Events go to standard output as JSON lines
 """
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -39,6 +40,14 @@ class Child:
         """The next line that the supervisor sends after the settings."""
         message: dict[str, str] = msgspec.json.decode(await self.inbox.get(), type=dict[str, str])
         return message
+
+    def ready(self, **facts: object) -> None:
+        """Say so, and let the collector look no more at what lives as long as the process, nor at every batch of rows: it took a
+        quarter of the time of a full load."""
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+        self.tell("ready", **facts)
 
     def tell(self, event: str, **facts: object) -> None:
         """One event to the supervisor, such as ready or job."""

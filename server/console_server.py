@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from console.api.app import create_api
-from console.api.control import Control, JobControl, SourceControl
+from console.api.control import Comparison, Control, JobControl, SourceControl
 from console.web.mount import mount
 from core.errors import Unavailable
 from core.supervise import Tasks
@@ -24,7 +24,7 @@ _UP_S = 15.0
 
 
 async def serve_console(
-    child: Child, parts: Parts, access: Access, *, jobs: JobControl, sources: SourceControl, replay: Replay
+    child: Child, parts: Parts, access: Access, *, jobs: JobControl, comparison: Comparison, sources: SourceControl, replay: Replay
 ) -> None:
     """Listen until the process drains. Unavailable where the address can't be had."""
     control = Control(
@@ -33,6 +33,8 @@ async def serve_console(
         users=access.users,
         job_states=parts.job_states,
         quarantine=parts.quarantine,
+        incidents=parts.incidents,
+        sagas=parts.sagas,
         nodes=parts.nodes,
         app_sessions=parts.app_sessions,
         revoker=Revoker(parts.app_sessions, parts.bus, node=parts.node),
@@ -42,6 +44,7 @@ async def serve_console(
         mirror=parts.mirror,
         bus=parts.bus,
         jobs=jobs,
+        comparison=comparison,
         sources=sources,
         quarantine_replay=replay,
         parts=parts,

@@ -40,7 +40,7 @@ async def main(child: Child) -> None:
     delivery = child.tasks.keep(lambda: deliver(reader, sink, delays_s=_DELAYS_S, draining=draining), name="mirror")
     child.tasks.keep(lambda: follow(watcher, load), name="snapshot")
     child.tasks.keep(lambda: beat(parts, "deliveries", lambda: revision, Traffic()), name="heartbeat")
-    child.tell("ready")
+    child.ready()
     await child.stopping.wait()
     draining.begin()
     await asyncio.wait([delivery], timeout=child.settings.drain_s)

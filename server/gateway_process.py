@@ -1,7 +1,6 @@
 """A gateway worker: snapshot → pipes, listener, heartbeat. Run by the supervisor: python -m server.gateway_process NUMBER SOCKET"""
 
 import asyncio
-import gc
 import math
 import socket
 import sys
@@ -28,7 +27,7 @@ from gateway.metrics import MetricsEndpoint
 from gateway.numbered_feed import NumberedFeed
 from gateway.observation import Observation, ObservationSettings
 from gateway.pipe import Pipe
-from gateway.pipeline import Composer, Gateway, Lasting
+from gateway.pipeline import Composer, Gateway, Lasting, resting_collector
 from gateway.quota_file import QuotaFile
 from gateway.sessions import SessionParts, open_sessions
 from gateway.stage import Request
@@ -38,7 +37,7 @@ from registry.announced import CHANGED as REGISTRY_CHANGED
 from registry.snapshot import Snapshot
 from registry.snapshot_watcher import SnapshotWatcher
 from server.child import Child, run
-from server.data_services import make_services, make_tiers, prepare_mirror
+from server.data_services import make_services, make_tiers, make_transactions, prepare_mirror
 from server.heartbeat import beat
 from server.parts import Parts, open_parts
 from server.snapshots import follow, watcher_of
@@ -72,8 +71,9 @@ class _Worker:
         made = make_services(snapshot.platform, self._parts, self.pool, self.tiers)
         _gone(self.lasting.upstreams.reload(snapshot.platform.upstreams))
         self._watch.reload()
-        entries = self._composer.compose(snapshot, made.services)
-        self.gateway.swap(entries)
+        with resting_collector():
+            entries = self._composer.compose(snapshot, made.services, make_transactions(made, self._parts))
+            self.gateway.swap(entries)
         self._observation.recorder.follow({pipe.name for _, pipe in entries})
         self.revision = snapshot.revision
 
@@ -153,10 +153,7 @@ async def main(child: Child) -> None:
     child.tasks.keep(purges.poll, name="purges read")
     child.tasks.keep(lambda: _close_idle(worker), name="idle connections")
     child.tasks.keep(lambda: beat(parts, "gateway", lambda: worker.revision, observation.recorder.traffic), name="heartbeat")
-    gc.collect()
-    gc.freeze()  # what was made so far lives as long as the process: the collector need not look at it again
-    gc.set_threshold(50_000, 20, 100)
-    child.tell("ready", port=listener.port)
+    child.ready(port=listener.port)
     await child.stopping.wait()
     await listener.close(child.settings.drain_s)  # before the tasks end: requests under way are some of them
 

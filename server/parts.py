@@ -16,7 +16,6 @@ from cache.limiter_redis import RedisLimiter
 from cache.limiter_synced import SyncedLimiter
 from cache.memory import MemorySharedCache
 from cache.redis import RedisSharedCache
-from cache.redis_connection import RedisConnection
 from cache.replays_file import FileReplays
 from cache.replays_memory import MemoryReplays
 from cache.replays_redis import RedisReplays
@@ -33,11 +32,13 @@ from registry.app_sessions import SqlAppSessions
 from registry.purges import SqlPurges
 from registry.sql_nodes import SqlNodes
 from registry.vault import Vault, vault_under
+from storage.incidents import SqlIncidents
 from storage.job_states import SqlJobStates
 from storage.journal import SqlJournal
 from storage.mirror import SqlMirror
 from storage.mysql import open_mysql
 from storage.quarantine import SqlQuarantine
+from storage.sagas import SqlSagas
 from storage.sqlite import open_sqlite
 from storage.usage import SqlUsage
 
@@ -73,7 +74,9 @@ class Parts:
     mirror: SqlMirror
     job_states: SqlJobStates
     quarantine: SqlQuarantine
+    incidents: SqlIncidents
     journal: SqlJournal
+    sagas: SqlSagas
     bus: Transport
     cache: SharedCache
     limits: Limits
@@ -123,13 +126,15 @@ async def open_parts(settings: Settings, stack: AsyncExitStack, *, role: str) ->
         mirror=SqlMirror(mirror_database),
         job_states=SqlJobStates(database),
         quarantine=SqlQuarantine(database),
+        incidents=SqlIncidents(database),
         journal=SqlJournal(database),
+        sagas=SqlSagas(database),
         bus=bus,
         cache=cache,
         limits=limits,
         replays=replays,
     )
-    for store in (parts.job_states, parts.quarantine, parts.journal, parts.usage):
+    for store in (parts.job_states, parts.quarantine, parts.incidents, parts.journal, parts.sagas, parts.usage):
         await unless_down(store.prepare(), may_be_down=not is_office)
     return parts
 
@@ -173,13 +178,13 @@ async def _databases(settings: Settings, stack: AsyncExitStack, *, connects: boo
 async def _bus(settings: Settings, stack: AsyncExitStack, node: str) -> Transport:
     address = settings.bus.reveal()
     if address == "embedded":
-        embedded = EmbeddedTransport(settings.data_dir / "bus.db")
+        embedded = EmbeddedTransport(settings.data_dir / "bus.db", keep_s=settings.bus_keep_s)
         await embedded.open()
         stack.push_async_callback(embedded.close)
         return embedded
     from bus.rabbitmq import RabbitTransport  # its driver takes memory that an embedded node has no use for
 
-    rabbit = RabbitTransport(address, node=node)
+    rabbit = RabbitTransport(address, node=node, keep_s=settings.bus_keep_s)
     await rabbit.open()
     stack.push_async_callback(rabbit.close)
     return rabbit
@@ -192,8 +197,7 @@ async def _cache_and_limits(settings: Settings, stack: AsyncExitStack, *, counts
     own = _own_replays(settings, stack) if counts else MemoryReplays()  # only gateways are asked
     if address == "memory":
         return MemorySharedCache(max_bytes=_EMBEDDED_CACHE_BYTES), Limits(local, local), own
-    connection = RedisConnection(address)
-    cache = RedisSharedCache(connection)
+    cache = RedisSharedCache(address)
     stack.push_async_callback(cache.close)
     limiter: RedisLimiter | SyncedLimiter
     if settings.limits == "exact":
@@ -203,8 +207,7 @@ async def _cache_and_limits(settings: Settings, stack: AsyncExitStack, *, counts
     replays = RedisReplays(address, fallback=own if settings.limits_when_down == "local" else None)
     stack.push_async_callback(limiter.close)
     stack.push_async_callback(replays.close)
-    if counts:
-        await asyncio.gather(limiter.open(), replays.open())
+    await asyncio.gather(cache.open(), *((limiter.open(), replays.open()) if counts else ()))
     return cache, Limits(limiter, local), replays
 
 

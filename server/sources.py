@@ -1,13 +1,16 @@
 """The connections of a process: one guarded connection a source, opened when it is first used, replaced when it changes."""
 
 from collections.abc import Mapping
+from contextlib import aclosing
 
 from adapters.guarded import guarded
-from config.model import Platform, Source
+from config.model import Platform
+from config.model import Source as DeclaredSource
 from config.types import convert
-from core.adapter import Adapter, Connection
+from core.adapter import Adapter, Connection, Source
 from core.clock import Clock
-from core.errors import ConfigError, NotFound
+from core.errors import ConfigError, InvalidInput, NotFound
+from core.records import Chunk
 from core.supervise import Tasks
 
 
@@ -18,7 +21,7 @@ class SourcePool:
         self._adapters = adapters
         self._clock = clock
         self._tasks = tasks
-        self._declared: dict[str, Source] = {}
+        self._declared: dict[str, DeclaredSource] = {}
         self._open: dict[str, Connection] = {}
 
     def reload(self, platform: Platform) -> None:
@@ -46,6 +49,22 @@ class SourcePool:
     async def check(self, name: str) -> None:
         """The connection test of the console: connect, authenticate, one small call."""
         await self.get(name).check()
+
+    async def sample(self, name: str, dataset: str) -> bytes:
+        """The first piece of the first file of a dataset, of at most 1 MiB; nothing of it is acknowledged. NotFound where there is
+        none, InvalidInput for a source that gives no files."""
+        declared = self._declared[name].datasets.get(dataset) if name in self._declared else None
+        if declared is None:
+            raise NotFound(f"there is no dataset {name}.{dataset}")
+        connection = self.get(name)
+        if not isinstance(connection, Source):
+            raise ConfigError(f"source {name} can't be read in bulk")
+        async with aclosing(connection.read(declared, None, batch_rows=1)) as transactions:  # type: ignore[type-var]
+            async for transaction in transactions:
+                if not isinstance(transaction.payload, Chunk):
+                    raise InvalidInput(f"{name}.{dataset} is no file: its source says itself what its columns are")
+                return transaction.payload.data
+        raise NotFound(f"{name}.{dataset}: no file matches {declared.object}")
 
     async def close(self) -> None:
         for connection in self._open.values():

@@ -9,7 +9,7 @@ from core.clock import epoch_ms
 from core.database import Database
 from core.errors import Conflict
 from core.records import Cursor
-from core.stores import INTERRUPTED, JobStates, Run
+from core.stores import INTERRUPTED, JobStates, Run, SchemaReport
 
 _BATCH = "batch"
 
@@ -33,6 +33,8 @@ class SqlJobStates:
                 f"CREATE TABLE IF NOT EXISTS job_run (batch_id {key} PRIMARY KEY, job {key} NOT NULL, day {key} NOT NULL, "
                 f"number {integer} NOT NULL, started {integer} NOT NULL, body {blob} NOT NULL)"
             )
+            await session.execute(f"CREATE TABLE IF NOT EXISTS job_schema (job {key} PRIMARY KEY, body {blob} NOT NULL)")
+            await session.execute(f"CREATE TABLE IF NOT EXISTS job_pause (job {key} PRIMARY KEY, at_ms {integer} NOT NULL)")
             await session.execute(f"CREATE TABLE IF NOT EXISTS job_batch (name {key} PRIMARY KEY, number {integer} NOT NULL)")
             if not await session.query("SELECT 1 FROM job_batch WHERE name = ?", (_BATCH,)):
                 with suppress(Conflict):  # another node has made it since
@@ -66,6 +68,10 @@ class SqlJobStates:
             sql = "UPDATE job_run SET body = ? WHERE batch_id = ?"
             await session.execute(sql, (msgspec.json.encode(run), run.batch_id))
             if cursor is not None:
+                newest = "SELECT batch_id FROM job_run WHERE job = ? ORDER BY started DESC, number DESC LIMIT 1"
+                if await session.query(newest, (run.job,)) != [(run.batch_id,)]:
+                    # One that stood still for longer than its lease must not set back whom it was given to.
+                    raise Conflict(f"job {run.job}: another node has taken it over")
                 await session.execute(
                     "REPLACE INTO job_checkpoint (job, body) VALUES (?, ?)", (run.job, msgspec.json.encode(cursor))
                 )
@@ -99,6 +105,25 @@ class SqlJobStates:
     async def reset(self, job: str) -> None:
         async with self._database.transaction() as session:
             await session.execute("DELETE FROM job_checkpoint WHERE job = ?", (job,))
+
+    async def schema(self, job: str) -> SchemaReport | None:
+        rows = await self._database.query("SELECT body FROM job_schema WHERE job = ?", (job,))
+        return msgspec.json.decode(rows[0][0], type=SchemaReport) if rows else None
+
+    async def keep_schema(self, report: SchemaReport) -> None:
+        async with self._database.transaction() as session:
+            await session.execute("REPLACE INTO job_schema (job, body) VALUES (?, ?)", (report.job, msgspec.json.encode(report)))
+
+    async def pause(self, job: str) -> None:
+        async with self._database.transaction() as session:
+            await session.execute("REPLACE INTO job_pause (job, at_ms) VALUES (?, ?)", (job, epoch_ms()))
+
+    async def resume(self, job: str) -> None:
+        async with self._database.transaction() as session:
+            await session.execute("DELETE FROM job_pause WHERE job = ?", (job,))
+
+    async def paused(self) -> frozenset[str]:
+        return frozenset(job for (job,) in await self._database.query("SELECT job FROM job_pause"))
 
 
 def day_of(moment_s: float | None = None) -> str:

@@ -16,6 +16,7 @@ from core.stores import Applied, Mirror, MirrorRow
 _KINDS: dict[FieldType, str] = {"integer": "integer", "boolean": "integer", "number": "real"}
 _VERSION, _OBSERVED, _DELETED = "_version", "_observed", "_deleted"
 _STATE = "mirror_state"
+_SWEPT_AT_ONCE = 2_000
 _ALL = ""  # the state row that counts versions over all datasets
 
 
@@ -26,16 +27,17 @@ class _Table:
     name: str
     dataset: Dataset
     select: str
+    by_key: str
     restores: tuple[tuple[str, Callable[[Any], Any]], ...]
 
     def row(self, values: Sequence[Any]) -> MirrorRow:
-        """A selected row: the fields, then version, observed, deleted."""
+        """A selected row: the fields, then version, observed, deleted, and when its dataset was wholly synchronised last."""
         record: Record = dict(zip(self.dataset.columns, values, strict=False))
         for name, restore in self.restores:
             if record[name] is not None:
                 record[name] = restore(record[name])
-        version, observed_ms, is_deleted = values[-3:]
-        return MirrorRow(record, version, observed_ms, bool(is_deleted))
+        version, observed_ms, is_deleted, synced_ms = values[-4:]
+        return MirrorRow(record, version, max(observed_ms, synced_ms or 0), bool(is_deleted))
 
 
 def _as_text(value: Any) -> str | None:
@@ -65,7 +67,10 @@ class SqlMirror:
         columns = ", ".join(map(q, (*dataset.columns, _VERSION, _OBSERVED, _DELETED)))
         restores = tuple((c, r) for c in dataset.columns if (r := _restored(dataset.field(c).type)))
         # Known from here on, even where the database is down now: a gateway that starts then serves when it is back.
-        self._tables[name] = _Table(table, dataset, f"SELECT {columns} FROM {q(table)}", restores)  # noqa: S608
+        synced = f"(SELECT synced FROM {_STATE} WHERE name = ?)"  # noqa: S608  # in the same way to the database, once for all rows
+        select = f"SELECT {columns}, {synced} FROM {q(table)}"  # noqa: S608
+        by_key = f"{select} WHERE {' AND '.join(f'{q(c)} = ?' for c in dataset.key)} AND {_DELETED} = 0"
+        self._tables[name] = _Table(table, dataset, select, by_key, restores)
         async with self._database.transaction() as session:
             await self._make_state(session, name)
             await session.execute(
@@ -109,6 +114,8 @@ class SqlMirror:
 
     async def apply(self, changes: ChangeSet) -> Applied:
         table = self._table(changes.dataset)
+        if unknown := [name for name in changes.fields if name not in table.dataset.fields]:
+            raise NotFound(f"the mirror's dataset {changes.dataset} has no field {', '.join(unknown)}")
         async with self._database.transaction() as session:
             if not changes.rows:
                 return await self._mark_synced(session, changes)
@@ -127,6 +134,26 @@ class SqlMirror:
             )
             return Applied(changed=changed, version=version)
 
+    async def sweep(self, name: str, *, before_ms: int, max_share: float) -> Applied:
+        table, q = self._table(name), self._database.dialect.quote
+        condition = f"FROM {q(table.name)} WHERE {_DELETED} = 0 AND {_OBSERVED} < ?"
+        vanished = int((await self._database.query(f"SELECT count(*) {condition}", (before_ms,)))[0][0])
+        live = await self.count(name)
+        if vanished > live * max_share:
+            raise Conflict(
+                f"{name}: {vanished} of {live} rows were not in the full load, more than {max_share:.0%}: they stay; is the"
+                " source whole? Raise the job's vanished_max_share and run it again if they are really gone"
+            )
+        keys, marks = ", ".join(map(q, table.dataset.key)), ", ".join("?" * len(table.dataset.key))
+        select, order = f"SELECT {keys} {condition}", f"ORDER BY {keys} LIMIT {_SWEPT_AT_ONCE}"
+        changed, version = 0, await self.version(name)
+        rows = await self._database.query(f"{select} {order}", (before_ms,))
+        while rows:
+            applied = await self.apply(ChangeSet(name, "delete", table.dataset.key, [*rows], before_ms))
+            changed, version = changed + applied.changed, applied.version
+            rows = await self._database.query(f"{select} AND ({keys}) > ({marks}) {order}", (before_ms, *rows[-1]))
+        return Applied(changed, version)
+
     async def _mark_synced(self, session: Session, changes: ChangeSet) -> Applied:
         """An empty change set says: at that moment the mirror equalled the source."""
         await session.execute(f"UPDATE {_STATE} SET synced = ? WHERE name = ?", (changes.observed_ms, changes.dataset))  # noqa: S608
@@ -141,25 +168,39 @@ class SqlMirror:
         if nested:
             rows = [[_as_text(value) if i in nested else value for i, value in enumerate(row)] for row in rows]
         observed, is_deleted = changes.observed_ms, int(changes.op == "delete")
+        if changes.op == "patch":
+            await self._patch(session, table, changes, rows, before)
+            return
         stamped = [(*row, before + i, observed, is_deleted) for i, row in enumerate(rows, 1)]
         await session.upsert(table.name, columns, table.dataset.key, stamped, newer=_OBSERVED, stamp=_VERSION)
 
-    async def _synced(self, name: str) -> int:
-        rows = await self._database.query(f"SELECT synced FROM {_STATE} WHERE name = ?", (name,))  # noqa: S608
-        return rows[0][0] if rows else 0
+    async def _patch(self, session: Session, table: _Table, changes: ChangeSet, rows: list[Any], before: int) -> None:
+        """Only what is known, and was not seen or deleted since; when the row as a whole was seen stays as it is."""
+        q, key = self._database.dialect.quote, table.dataset.key
+        names = [name for name in changes.fields if name not in key]
+        differs = " OR ".join(f"({q(name)} <> ? OR ({q(name)} IS NULL) <> (? IS NULL))" for name in names)
+        sql = (
+            f"UPDATE {q(table.name)} SET {', '.join(f'{q(name)} = ?' for name in (*names, _VERSION))} "  # noqa: S608
+            f"WHERE {' AND '.join(f'{q(name)} = ?' for name in key)} AND {_DELETED} = 0 AND {_OBSERVED} <= ? AND ({differs})"
+        )
+        places = [changes.fields.index(name) for name in names]
+        keys = [changes.fields.index(name) for name in key]
+        given = []
+        for number, row in enumerate(rows, before + 1):
+            values = [row[place] for place in places]
+            twice = [value for value in values for _ in range(2)]
+            given.append((*values, number, *(row[place] for place in keys), changes.observed_ms, *twice))
+        await session.executemany(sql, given)
 
     async def _rows(self, name: str, condition: str, params: Sequence[Any]) -> list[MirrorRow]:
         """Selected rows, as fresh as the later of their own change and their dataset's last complete synchronisation."""
         table = self._table(name)
-        found = [table.row(values) for values in await self._database.query(f"{table.select} {condition}", params)]
-        synced = await self._synced(name) if found else 0
-        return [msgspec.structs.replace(row, observed_ms=synced) if row.observed_ms < synced else row for row in found]
+        return [table.row(values) for values in await self._database.query(f"{table.select} {condition}", (name, *params))]
 
     async def get(self, name: str, key: Sequence[Value]) -> MirrorRow | None:
-        q = self._database.dialect.quote
-        where = " AND ".join(f"{q(c)} = ?" for c in self._table(name).dataset.key)
-        rows = await self._rows(name, f"WHERE {where} AND {_DELETED} = 0", tuple(key))
-        return rows[0] if rows else None
+        table = self._table(name)
+        rows = await self._database.query(table.by_key, (name, *key))
+        return table.row(rows[0]) if rows else None
 
     async def query(
         self, name: str, filters: Mapping[str, Value], *, limit: int, after: Sequence[Value] | None = None

@@ -4,7 +4,6 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from itertools import chain
@@ -13,7 +12,8 @@ from typing import Any, TypeVar
 
 from core.database import Database, Dialect, Params, Session
 from core.errors import Conflict, PlatformError, Unavailable
-from storage.wal import use_wal
+from core.lane import Lane
+from storage.wal import is_full, use_wal
 
 T = TypeVar("T")
 _BUSY_TIMEOUT_S = 10.0
@@ -68,6 +68,9 @@ def _translated(path: Path) -> Iterator[None]:
     except sqlite3.IntegrityError as error:
         raise Conflict(f"{path}: {error}") from error
     except sqlite3.OperationalError as error:
+        if is_full(error):
+            text = f"no room is left on the disk of {path.name}: free some, nothing was changed"
+            raise Unavailable(text, code="disk_full") from error
         raise Unavailable(f"{path}: {error}{_advice(str(error))}") from error
     except (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError):
         raise  # our own mistake, not the file's
@@ -79,8 +82,6 @@ def _translated(path: Path) -> Iterator[None]:
 
 
 def _advice(text: str) -> str:
-    if "full" in text:
-        return "; free some disk space, nothing was changed"
     if "unable to open" in text or "readonly" in text:
         return "; make the folder and the file writable for this user"
     return ""
@@ -140,8 +141,8 @@ class SqliteDatabase:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._writing = asyncio.Lock()
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"write-{path.name}")
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix=f"read-{path.name}")
+        self._writer = Lane(f"write-{path.name}")
+        self._readers = Lane(f"read-{path.name}", threads=_READERS)
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._is_closed = False
@@ -168,7 +169,7 @@ class SqliteDatabase:
             self._local.connection = connection
         return connection
 
-    async def _run(self, executor: ThreadPoolExecutor, work: Callable[[sqlite3.Connection], T], *, is_writer: bool) -> T:
+    async def _run(self, lane: Lane, work: Callable[[sqlite3.Connection], T], *, is_writer: bool) -> T:
         if self._is_closed:
             raise Unavailable(f"{self._path}: the database was closed")
 
@@ -176,7 +177,7 @@ class SqliteDatabase:
             with _translated(self._path):
                 return work(self._connection(is_writer=is_writer))
 
-        return await asyncio.get_running_loop().run_in_executor(executor, run)
+        return await lane.run(run)
 
     async def on_writer(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in the writing thread. Only for a `transaction()` that is open."""
@@ -206,8 +207,8 @@ class SqliteDatabase:
         if self._is_closed:
             return
         self._is_closed = True
-        for executor in (self._writer, self._readers):
-            await asyncio.to_thread(executor.shutdown)
+        for lane in (self._writer, self._readers):
+            await lane.close()
         for connection in self._connections:
             connection.close()
 

@@ -21,3 +21,8 @@ def use_wal(connection: sqlite3.Connection, *, within_s: float) -> None:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
                 raise
         time.sleep(_PAUSE_S)
+
+
+def is_full(error: sqlite3.OperationalError) -> bool:
+    """No room was left: for the file or its log, or for the log's index, whose pages are memory that needs room as well."""
+    return error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_WRITE)

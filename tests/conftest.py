@@ -18,6 +18,8 @@ from tests.servers.process import running_pids
 pytest_plugins = [
     "tests.servers.redis",
     "tests.servers.mariadb",
+    "tests.servers.postgres",
+    "tests.servers.ssh",
     "tests.servers.rabbitmq",
     "tests.servers.ftp",
     "tests.servers.soap",

@@ -1,6 +1,6 @@
 """Everything the management API and the console work on, handed in by the composition root."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Protocol
@@ -9,8 +9,9 @@ from fastapi import Depends, Request
 
 from core.adapter import Adapter
 from core.bus import Transport
+from core.incidents import Incidents
 from core.sessions import AppSessions
-from core.stores import JobStates, Mirror, Nodes, Quarantine, Run, Usage
+from core.stores import JobStates, Mirror, Nodes, Quarantine, Reconciliation, Run, Sagas, Usage
 from registry.app_sessions import Revoker
 from registry.credentials import Credentials
 from registry.purges import Purger
@@ -29,8 +30,30 @@ class JobControl(Protocol):
         """Start a run soon. NotFound for a job that this node does not run."""
         ...
 
+    def backfill(self, name: str, fields: Sequence[str]) -> None:
+        """Load these fields of its dataset anew. NotFound, InvalidInput for the fields, Conflict while one waits."""
+        ...
+
     def cancel(self, name: str) -> None:
         """End the run under way. NotFound if none runs."""
+        ...
+
+    async def pause(self, name: str) -> None:
+        """Let no run begin until `resume`, on any node. NotFound for a job that this node does not run; so does `resume`."""
+        ...
+
+    async def resume(self, name: str) -> None: ...
+
+
+class Comparison(Protocol):
+    """Datasets at their source against the mirror (exchange.reconcile.Reconciler)."""
+
+    def start(self, name: str) -> None:
+        """Begin to compare a dataset. NotFound, or Conflict while another is compared."""
+        ...
+
+    def last(self, name: str) -> Reconciliation:
+        """How it stands or what it gave. NotFound where there was none."""
         ...
 
 
@@ -39,6 +62,10 @@ class SourceControl(Protocol):
 
     async def check(self, name: str) -> None:
         """Connect and do the smallest useful call. Raises a PlatformError that says what is wrong."""
+        ...
+
+    async def sample(self, name: str, dataset: str) -> bytes:
+        """The beginning of the first file of a dataset. NotFound, or InvalidInput for a source of another kind."""
         ...
 
 
@@ -67,6 +94,8 @@ class Control:
     users: Users
     job_states: JobStates
     quarantine: Quarantine
+    incidents: Incidents
+    sagas: Sagas
     nodes: Nodes
     app_sessions: AppSessions
     revoker: Revoker
@@ -74,6 +103,7 @@ class Control:
     mirror: Mirror
     bus: Transport
     jobs: JobControl
+    comparison: Comparison
     sources: SourceControl
     quarantine_replay: QuarantineReplay
     parts: PartsHealth

@@ -78,7 +78,7 @@ class Progress(Struct, frozen=True):
     """How a job's last or present run stands. `share` is 0…1, or None where the total is not known."""
 
     batch_id: str
-    state: Literal["running", "succeeded", "partial", "failed", "cancelled"]
+    state: Literal["running", "succeeded", "partial", "failed", "cancelled", "paused"]
     rows: int
     bad_rows: int
     expected: int | None
@@ -90,10 +90,39 @@ class Progress(Struct, frozen=True):
     ended_ms: int | None
 
 
+class StoredStep(Struct, frozen=True):
+    """One step: which record of which service, and what has become of it."""
+
+    service: str
+    op: str
+    key: dict[str, Any]
+    fields: list[str]
+    state: str
+
+
+class StoredTransaction(Struct, frozen=True):
+    """`failed_step` counts from 0; None where none was refused."""
+
+    id: str
+    app: str
+    state: str
+    at_ms: int
+    steps: list[StoredStep]
+    failed_step: int | None
+    reason: str
+
+
+class WantedFields(Body, frozen=True):
+    """The fields of a dataset that are to be loaded anew."""
+
+    fields: tuple[str, ...]
+
+
 class StoredJob(Stored, frozen=True):
     """A job with the run under way, or the last one."""
 
     progress: Progress | None = None
+    is_paused: bool = False
 
 
 class DocumentBody(Body, frozen=True):
@@ -181,6 +210,15 @@ class BusState(Struct, frozen=True):
 
     depth: dict[str, int]
     dead_letters: int
+
+
+class ReplayWanted(Struct, frozen=True, forbid_unknown_fields=True):
+    """From `since_ms` on, before `until_ms` (now, by default), on the topics of a pattern."""
+
+    since_ms: Annotated[int, Meta(ge=0)]
+    until_ms: int | None = None
+    pattern: str = "#"
+    dry_run: bool = True
 
 
 class DeadLetterInfo(Struct, frozen=True):

@@ -9,9 +9,12 @@ from fastapi.openapi.utils import get_openapi
 from config.model import KINDS
 from config.schema import custom_type
 from console.api import messages
+from core.bus import Replayed
+from core.incidents import Incident
 from core.purges import Purge
 from core.sessions import AppSession, Revocation
-from core.stores import AuditEntry, Run
+from core.stores import AuditEntry, Reconciliation, Run, SchemaReport
+from exchange.formats.detect import Detected
 from gateway.usage import UsageReport
 
 _PROBLEM = {
@@ -40,7 +43,20 @@ def _message_types() -> list[Any]:
 
 def schemas() -> dict[str, Any]:
     """Every schema that the paths refer to, by its name."""
-    types = [part for _, part in KINDS.values()] + [*_message_types(), Run, AuditEntry, AppSession, Revocation, Purge, UsageReport]
+    stored = [
+        Run,
+        SchemaReport,
+        Detected,
+        Replayed,
+        Reconciliation,
+        Incident,
+        AuditEntry,
+        AppSession,
+        Revocation,
+        Purge,
+        UsageReport,
+    ]
+    types = [part for _, part in KINDS.values()] + [*_message_types(), *stored]
     _, components = msgspec.json.schema_components(types, schema_hook=custom_type, ref_template="#/components/schemas/{name}")
     return {**components, "Problem": _PROBLEM}
 

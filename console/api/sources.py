@@ -1,5 +1,6 @@
-"""The connection test of a source."""
+"""The connection test of a source, and what one of its files says about its own form."""
 
+import asyncio
 import time
 
 from fastapi import APIRouter, Request
@@ -10,6 +11,7 @@ from console.api.control import Controlled
 from console.api.json_io import Json, gives
 from console.api.messages import SourceHealth
 from core.errors import PlatformError
+from exchange.formats.detect import detect
 
 router = APIRouter(tags=["sources"])
 
@@ -26,3 +28,12 @@ async def check(request: Request, control: Controlled, caller: Caller, name: str
     except PlatformError as error:
         code, detail = error.specific_code, error.detail
     return Json(SourceHealth(name, not code, round((time.monotonic() - started) * 1000), code, detail))
+
+
+@router.post("/sources/{name}/datasets/{dataset}/detect", responses=gives("Detected"))
+async def detect_format(request: Request, control: Controlled, caller: Caller, name: str, dataset: str) -> Response:
+    """Encoding, delimiter, quote and header of the dataset's first CSV file: a proposal to declare. Jobs guess nothing."""
+    await control.registry.get("source", name)
+    note(request, caller, "source looked at", source=name, dataset=dataset)
+    found = await asyncio.to_thread(detect, await control.sources.sample(name, dataset))
+    return Json(found)

@@ -8,7 +8,7 @@ from console.api.messages import Node, Overview, Progress, StoredJob
 from console.web.texts import Texts
 from core.stores import Run
 
-_TONES = {"succeeded": "good", "running": "live", "partial": "warn", "failed": "bad", "cancelled": "calm"}
+_TONES = {"succeeded": "good", "running": "live", "partial": "warn", "failed": "bad", "cancelled": "calm", "paused": "calm"}
 
 
 def number(value: float) -> str:

@@ -60,6 +60,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "state_partial": ("partial", "部分成功"),
     "state_failed": ("failed", "失败"),
     "state_cancelled": ("cancelled", "已取消"),
+    "state_paused": ("paused", "已暂停"),
     "state_never": ("not run yet", "尚未运行"),
     "state_disabled": ("switched off", "已停用"),
     "no_jobs": (

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from core.records import BadRow, Rows
 from core.schema import Dataset, Format
 from exchange.conversion import Conversion, Converted
-from exchange.formats.lines import LineSplitter, RawRecord, decoded
+from exchange.formats.lines import LineSplitter, RawRecord
 
 
 class CsvDecoder:
@@ -17,11 +17,13 @@ class CsvDecoder:
         self._form = form
         self._conversion = conversion
         self._splitter = LineSplitter(form.encoding, form.quote.encode(), form.delimiter.encode())
-        self._encoding = self._splitter.encoding_after or form.encoding
-        declared = [] if form.header else [dataset.source_name(name) for name in dataset.columns]
+        declared = [] if form.header else [dataset.source_name(name) for name in dataset.given]
         self._columns = list(columns) or declared or None  # None: the next record is the header
 
     def feed(self, data: bytes) -> Converted:
+        found = self._splitter.plain(data) if self._columns is not None else None
+        if found is not None:
+            return self._plain(*found)
         return self._take(list(self._splitter.feed(data)))
 
     def finish(self) -> Converted:
@@ -35,8 +37,15 @@ class CsvDecoder:
             return Converted()
         return self._at_once(records) or self._one_by_one(records)
 
+    def _plain(self, first: int, lines: list[bytes]) -> Converted:
+        """Lines without a quote: nearly all of nearly every file."""
+        whole = self._converted(b"\n".join(lines), len(lines) - lines.count(b"") - lines.count(b"\r"))
+        if whole is not None:
+            return whole
+        return self._take([RawRecord(line.removesuffix(b"\r"), number) for number, line in enumerate(lines, first)])
+
     def _header(self, record: RawRecord) -> list[str]:
-        return [name.strip() for name in self._parse([decoded(record, self._encoding)])[0]]
+        return [name.strip() for name in self._parse([self._splitter.text(record)])[0]]
 
     def _parse(self, lines: Iterable[str]) -> list[list[str]]:
         form = self._form
@@ -44,14 +53,18 @@ class CsvDecoder:
 
     def _at_once(self, records: list[RawRecord]) -> Converted | None:
         """All records by one decode and one parse, or None where one of them has something wrong with it."""
+        if any(record.fault for record in records):
+            return None
+        return self._converted(b"\n".join(record.data for record in records), len(records))
+
+    def _converted(self, data: bytes, count: int) -> Converted | None:
         assert self._columns is not None
         try:
-            text = b"\n".join(record.data for record in records).decode(self._encoding)
-            rows = self._parse(io.StringIO(text, newline=""))
+            text = data.decode(self._splitter.encoding)
+            rows = list(filter(None, self._parse(io.StringIO(text, newline=""))))  # a blank line is no row
         except (UnicodeDecodeError, csv.Error):
             return None
-        width = len(self._columns)
-        if len(rows) != len(records) or "\ufffd" in text or any(len(row) != width for row in rows):
+        if len(rows) != count or "\ufffd" in text or not set(map(len, rows)) <= {len(self._columns)}:
             return None
         result = self._conversion.rows(Rows(self._columns, rows))
         return None if result.bad else result
@@ -62,7 +75,7 @@ class CsvDecoder:
         for record in records:
             place = f"line {record.line}"
             try:
-                rows = self._parse(io.StringIO(decoded(record, self._encoding), newline=""))
+                rows = self._parse(io.StringIO(self._splitter.text(record), newline=""))
             except (ValueError, csv.Error) as error:
                 result.bad.extend(self._bad(record, error))
                 continue

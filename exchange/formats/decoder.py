@@ -9,6 +9,8 @@ from exchange.conversion import Conversion, Converted
 from exchange.formats.csv_text import CsvDecoder
 from exchange.formats.documents import JsonDecoder, JsonLinesDecoder, XmlDecoder
 from exchange.formats.fixed_width import FixedWidthDecoder
+from exchange.formats.packed import GzipDecoder, ZipDecoder
+from exchange.formats.workbook import WorkbookDecoder
 
 
 class Decoder(Protocol):
@@ -33,12 +35,23 @@ def decoder_for(dataset: Dataset, conversion: Conversion, *, columns: Sequence[s
     """
     if dataset.format is None:
         raise ConfigError(f"dataset {dataset.object}: its source gives raw bytes, so it needs a `format`")
-    if dataset.format.type == "csv":
-        return CsvDecoder(dataset, dataset.format, conversion, columns=columns)
+    if dataset.format.compression == "gzip":
+        return GzipDecoder(_plain(dataset, dataset.format, conversion, columns))
+    if dataset.format.compression == "zip":
+        form = dataset.format
+        return ZipDecoder(form.members, lambda: _plain(dataset, form, conversion, ()))
+    return _plain(dataset, dataset.format, conversion, columns)
+
+
+def _plain(dataset: Dataset, form: Format, conversion: Conversion, columns: Sequence[str]) -> Decoder:
+    """For what is not packed."""
+    if form.type == "csv":
+        return CsvDecoder(dataset, form, conversion, columns=columns)
     kinds: dict[str, Callable[[Dataset, Format, Conversion], Decoder]] = {
         "fixed_width": FixedWidthDecoder,
         "json": JsonDecoder,
         "json_lines": JsonLinesDecoder,
         "xml": XmlDecoder,
+        "excel": WorkbookDecoder,
     }
-    return kinds[dataset.format.type](dataset, dataset.format, conversion)
+    return kinds[form.type](dataset, form, conversion)

@@ -11,13 +11,13 @@ from defusedxml.common import DefusedXmlException
 from core.records import BadRow
 from core.schema import Dataset, Format
 from exchange.conversion import Conversion, Converted
-from exchange.formats.lines import LineSplitter, decoded
+from exchange.formats.lines import LineSplitter
 
 MAX_DOCUMENT_BYTES = 64 << 20
 _KEPT_BYTES = 65_536
 
 
-class _WholeDocument:
+class WholeDocument:
     """Collects the pieces of one document, up to the limit."""
 
     def __init__(self) -> None:
@@ -29,11 +29,15 @@ class _WholeDocument:
         if self._size <= MAX_DOCUMENT_BYTES:
             self._pieces.append(data)
 
-    def text(self, encoding: str) -> str:
-        """ValueError where it is too long or no text."""
+    def data(self) -> bytes:
+        """ValueError where it is too long."""
         if self._size > MAX_DOCUMENT_BYTES:
             raise ValueError(f"a document of {self._size} bytes; the limit is {MAX_DOCUMENT_BYTES}")
-        data = b"".join(self._pieces)
+        return b"".join(self._pieces)
+
+    def text(self, encoding: str) -> str:
+        """ValueError where it is too long or no text."""
+        data = self.data()
         try:
             return data.decode(encoding).removeprefix("\ufeff")
         except UnicodeDecodeError as error:
@@ -64,7 +68,7 @@ class JsonDecoder:
     def __init__(self, dataset: Dataset, form: Format, conversion: Conversion) -> None:
         self._form = form
         self._conversion = conversion
-        self._document = _WholeDocument()
+        self._document = WholeDocument()
 
     def feed(self, data: bytes) -> Converted:
         self._document.add(data)
@@ -94,7 +98,6 @@ class JsonLinesDecoder:
     def __init__(self, dataset: Dataset, form: Format, conversion: Conversion) -> None:
         self._conversion = conversion
         self._splitter = LineSplitter(form.encoding)
-        self._encoding = self._splitter.encoding_after or form.encoding
 
     def feed(self, data: bytes) -> Converted:
         return self._take(self._splitter.feed(data))
@@ -108,7 +111,7 @@ class JsonLinesDecoder:
             if not record.data.strip() and not record.fault:
                 continue
             try:
-                value = msgspec.json.decode(decoded(record, self._encoding))
+                value = msgspec.json.decode(self._splitter.text(record))
             except (ValueError, RecursionError) as error:  # msgspec.DecodeError is a ValueError
                 result.bad.append(BadRow(str(error), f"line {record.line}", self._splitter.original(record.data)))
                 continue
@@ -130,7 +133,7 @@ class XmlDecoder:
     def __init__(self, dataset: Dataset, form: Format, conversion: Conversion) -> None:
         self._form = form
         self._conversion = conversion
-        self._document = _WholeDocument()
+        self._document = WholeDocument()
 
     def feed(self, data: bytes) -> Converted:
         self._document.add(data)

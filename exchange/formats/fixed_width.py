@@ -4,7 +4,7 @@ from core.errors import ConfigError
 from core.records import BadRow, Rows
 from core.schema import Dataset, Format
 from exchange.conversion import Conversion, Converted
-from exchange.formats.lines import LineSplitter, RawRecord, decoded
+from exchange.formats.lines import LineSplitter, RawRecord
 
 
 class FixedWidthDecoder:
@@ -13,11 +13,10 @@ class FixedWidthDecoder:
     def __init__(self, dataset: Dataset, form: Format, conversion: Conversion) -> None:
         self._conversion = conversion
         self._splitter = LineSplitter(form.encoding)
-        self._encoding = self._splitter.encoding_after or form.encoding
-        self._columns = [dataset.source_name(name) for name in dataset.columns]
+        self._columns = [dataset.source_name(name) for name in dataset.given]
         self._spans: list[tuple[int, int]] = []
         start = 0
-        for name in dataset.columns:
+        for name in dataset.given:
             width = dataset.field(name).width
             if width is None:
                 raise ConfigError(f"dataset {dataset.object}: field {name} needs a `width` in bytes")
@@ -53,4 +52,4 @@ class FixedWidthDecoder:
             raise ValueError(f"{len(record.data)} bytes where {self._length} were expected")
         data = record.data
         pieces = [RawRecord(data[start:end], record.line, record.fault) for start, end in self._spans]
-        return [decoded(piece, self._encoding).strip() for piece in pieces]
+        return [self._splitter.text(piece).strip() for piece in pieces]

@@ -6,13 +6,26 @@ UTF-16 is not like that and is turned into UTF-8 first. How the bytes are cut in
 
 import codecs
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 
 MAX_RECORD_BYTES = 1 << 20
 KEPT_BYTES = 65_536  # of a record that is too long
 _BOM = {"utf-8": codecs.BOM_UTF8, "utf-8-sig": codecs.BOM_UTF8, "gb18030": "\ufeff".encode("gb18030")}
+_NO_TEXT = "zhiyun.no-text"
+_NO_TEXT_RUN = re.compile("([\udc00-\udcff]+)")
 _WIDE = ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
+
+
+def _as_lone_surrogates(error: UnicodeError) -> tuple[str, int]:
+    """Bytes that are no text as U+DC00 to U+DCFF, which no text holds: they can be told apart, and turned back (after PEP 383)."""
+    assert isinstance(error, UnicodeDecodeError)
+    return "".join(chr(0xDC00 + byte) for byte in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(_NO_TEXT, _as_lone_surrogates)
 
 
 @dataclass(slots=True)
@@ -34,8 +47,9 @@ class LineSplitter:
 
     def __init__(self, encoding: str, quote: bytes = b"", delimiter: bytes = b",") -> None:
         name = codecs.lookup(encoding).name
-        self._wide = codecs.getincrementaldecoder(encoding)("replace") if name in _WIDE else None
+        self._wide = codecs.getincrementaldecoder(encoding)(_NO_TEXT) if name in _WIDE else None
         self._encoding = encoding
+        self._headless = f"{name}-{sys.byteorder[:1]}e" if name in ("utf-16", "utf-32") else name  # without a byte order mark
         self._bom = codecs.BOM_UTF8 if self._wide else _BOM.get(name, b"")
         q, d = re.escape(quote), re.escape(delimiter)
         self._quote = quote
@@ -49,18 +63,55 @@ class LineSplitter:
         self._is_skipping = False  # the tail of a line that was given up
 
     @property
-    def encoding_after(self) -> str | None:
-        """The encoding of the records where it is not the file's own."""
-        return "utf-8" if self._wide else None
+    def encoding(self) -> str:
+        """The encoding of the records, which is not always the file's own."""
+        return "utf-8" if self._wide else self._encoding
 
     def original(self, data: bytes) -> bytes:
-        """A record's bytes in the file's own encoding, so that a replay reads them as the file was read."""
-        return data.decode().encode(self._encoding) if self._wide else data
+        """A record's bytes as they stood in the file, so that a replay reads them as the file was read."""
+        if not self._wide:
+            return data
+        pieces = _NO_TEXT_RUN.split(data.decode("utf-8", "surrogatepass"))
+        texts = [piece.encode(self._encoding if at == 0 else self._headless) for at, piece in enumerate(pieces[::2])]
+        wrong = [bytes(ord(byte) - 0xDC00 for byte in piece) for piece in pieces[1::2]]
+        return b"".join(text + gap for text, gap in zip_longest(texts, wrong, fillvalue=b""))
+
+    def text(self, record: RawRecord) -> str:
+        """The record's text. ValueError says which bytes at which offset of the record are no text in the file's encoding."""
+        if record.fault:
+            raise ValueError(record.fault)
+        try:
+            text = record.data.decode(self.encoding)
+        except UnicodeDecodeError as error:
+            raise ValueError(self._no_text(record.data, error)) from None
+        if "\ufffd" in text:
+            raise ValueError(f"the character U+FFFD at character {text.index(chr(0xFFFD))}: the sender lost what stood there")
+        return text
+
+    def _no_text(self, data: bytes, error: UnicodeDecodeError) -> str:
+        offset, wrong = error.start, data[error.start : error.end]
+        if self._wide:
+            run = _NO_TEXT_RUN.search(data.decode("utf-8", "surrogatepass"))
+            assert run is not None
+            offset = len(run.string[: run.start()].encode(self._headless))
+            wrong = bytes(ord(byte) - 0xDC00 for byte in run[0])
+        return f"byte {wrong.hex(' ')} at offset {offset} is no {self._encoding} text"
+
+    def plain(self, data: bytes) -> tuple[int, list[bytes]] | None:
+        """Where none of the lines needs a closer look, the number of the first and all that are whole now, each with its carriage
+        return. Else None: nothing was taken, and `feed` has to."""
+        if self._wide or self._bom or self._held or self._is_skipping or (self._quote and self._quote in self._rest + data):
+            return None
+        *lines, rest = (self._rest + data).split(b"\n")
+        if max(map(len, lines), default=0) > MAX_RECORD_BYTES or len(rest) > MAX_RECORD_BYTES:
+            return None
+        first, self._line, self._rest = self._line, self._line + len(lines), rest
+        return first, lines
 
     def feed(self, data: bytes) -> Iterator[RawRecord]:
         """Whole records in what has come so far."""
         if self._wide is not None:
-            data = self._wide.decode(data).encode()
+            data = self._wide.decode(data).encode("utf-8", "surrogatepass")
         data = self._rest + data
         if self._bom:
             if len(data) < len(self._bom) and self._bom.startswith(data):
@@ -112,7 +163,10 @@ class LineSplitter:
 
     def _give_up(self, line: bytes) -> Iterator[RawRecord]:
         yield from self._release()
-        yield RawRecord(line[:KEPT_BYTES], self._line, f"a record longer than {MAX_RECORD_BYTES} bytes")
+        kept = min(len(line), KEPT_BYTES)
+        while self._wide and kept < len(line) and line[kept] & 0xC0 == 0x80:  # not in the middle of a character
+            kept -= 1
+        yield RawRecord(line[:kept], self._line, f"a record longer than {MAX_RECORD_BYTES} bytes")
 
     def _release(self) -> Iterator[RawRecord]:
         if self._held:
@@ -123,22 +177,8 @@ class LineSplitter:
     def finish(self) -> Iterator[RawRecord]:
         """The last record, where the file does not end with a newline, or ends inside a quoted field."""
         if self._wide is not None:
-            self._rest += self._wide.decode(b"", final=True).encode()
+            self._rest += self._wide.decode(b"", final=True).encode("utf-8", "surrogatepass")
         if self._rest and not self._is_skipping:
             yield from self._take(self._rest)
         yield from self._release()
         self._rest = b""
-
-
-def decoded(record: RawRecord, encoding: str) -> str:
-    """The record's text. ValueError says which byte at which offset of the record is no text in this encoding."""
-    if record.fault:
-        raise ValueError(record.fault)
-    try:
-        text = record.data.decode(encoding)
-    except UnicodeDecodeError as error:
-        wrong = record.data[error.start : error.end].hex(" ")
-        raise ValueError(f"byte {wrong} at offset {error.start} is no {encoding} text") from None
-    if "\ufffd" in text:
-        raise ValueError(f"bytes that are no text, shown as U+FFFD at character {text.index(chr(0xFFFD))}")
-    return text

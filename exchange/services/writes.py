@@ -8,7 +8,7 @@ What a crash leaves is finished by `Completion.recover`.
 import asyncio
 import hashlib
 import time
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import structlog
@@ -80,16 +80,21 @@ class Completion:
         """The steps behind the source."""
         if entry.step == "accepted":
             await self._journal.advance(entry.id, "applied")
-        observed_ms = epoch_ms()
-        changes = await self._changes(connection, entry, observed_ms)
-        applied = await self._mirror.apply(changes)
-        source = f"write/{entry.id}"
-        await self._bus.publish([envelope_for(changes, source=source)])
-        # The mirror's sink will find nothing new in it, so the other nodes' caches hear of it from here.
-        await self._bus.publish([changed(self._name, applied.version, node=source)], channel="control")
+        await self.tell(connection, entry.op, entry.key, entry.changes, source=f"write/{entry.id}")
         answer = b"" if entry.op == "delete" else await self._record(entry)
         await self._journal.advance(entry.id, "done", answer=answer)
         return answer
+
+    async def tell(
+        self, connection: Connection, op: Literal["upsert", "delete"], key: dict[str, Value], changes: Record, *, source: str
+    ) -> int:
+        """Mirror and publish what the source now has; the dataset's version then. Idempotent."""
+        found = await self._changes(connection, op, key, changes, epoch_ms())
+        applied = await self._mirror.apply(found)
+        await self._bus.publish([envelope_for(found, source=source)])
+        # The mirror's sink will find nothing new in it, so the other nodes' caches hear of it from here.
+        await self._bus.publish([changed(self._name, applied.version, node=source)], channel="control")
+        return applied.version
 
     async def _apply(self, connection: Writer, entry: JournalEntry) -> None:
         if entry.op == "delete":
@@ -97,16 +102,18 @@ class Completion:
         else:
             await connection.upsert(self._dataset, entry.key, entry.changes)
 
-    async def _changes(self, connection: Connection, entry: JournalEntry, observed_ms: int) -> ChangeSet:
+    async def _changes(
+        self, connection: Connection, op: Literal["upsert", "delete"], key: dict[str, Value], changes: Record, observed_ms: int
+    ) -> ChangeSet:
         """The row as the source has it now (its triggers and defaults included), or what was written where it can't be asked."""
-        if entry.op == "delete":
-            return ChangeSet(self._name, "delete", tuple(entry.key), [list(entry.key.values())], observed_ms)
+        if op == "delete":
+            return ChangeSet(self._name, "delete", tuple(key), [list(key.values())], observed_ms)
         if isinstance(connection, Lookup):
-            rows = await connection.fetch(self._dataset, entry.key)
+            rows = await connection.fetch(self._dataset, key)
             converted = self._conversion.rows(rows) if rows is not None else None
             if converted is not None and converted.rows:
                 return ChangeSet(self._name, "upsert", self._dataset.columns, converted.rows, observed_ms)
-        written = {**entry.key, **entry.changes}
+        written = {**key, **changes}
         return ChangeSet(self._name, "upsert", tuple(written), [list(written.values())], observed_ms)
 
     async def _record(self, entry: JournalEntry) -> bytes:
@@ -129,6 +136,7 @@ class WriteService:
         journal: Journal,
         mirror: Mirror,
         tiers: Tiers,
+        locks: KeyLocks | None = None,
     ) -> None:
         self._name = name
         self._writable = writable
@@ -139,7 +147,7 @@ class WriteService:
         self._mirror = mirror
         self._tiers = tiers
         self._under_way: set[str] = set()
-        self._locks = KeyLocks()
+        self._locks = locks or KeyLocks()
         self.get = reader.get
         self.query = reader.query
         self.changes = reader.changes
@@ -154,7 +162,7 @@ class WriteService:
             fingerprint=_fingerprint(self._service, write),
             op="delete" if write.changes is None else "upsert",
             key=key,
-            changes=self._checked(write.changes or {}),
+            changes=checked(self._dataset, self._writable, write.changes or {}),
             step="accepted",
             at_ms=epoch_ms(),
         )
@@ -215,17 +223,18 @@ class WriteService:
         self._tiers.announce(self._name, version)
         return Answer(body or b"{}", "source", last_version=version, status=200 if body else 204)
 
-    def _checked(self, changes: Record) -> dict[str, Value]:
-        """Only writable fields, each in its type. InvalidInput names the field."""
-        checked: dict[str, Value] = {}
-        for name, value in changes.items():
-            if name not in self._writable:
-                raise InvalidInput(f"{name}: not a field that may be written; those are {', '.join(self._writable)}")
-            try:
-                checked[name] = converter(self._dataset.field(name))(value)
-            except (ValueError, OverflowError) as error:
-                raise InvalidInput(f"{name}: {error}") from None
-        return checked
+
+def checked(dataset: Dataset, writable: tuple[str, ...], changes: Record) -> dict[str, Value]:
+    """Only writable fields, each in its type. InvalidInput names the field."""
+    found: dict[str, Value] = {}
+    for name, value in changes.items():
+        if name not in writable:
+            raise InvalidInput(f"{name}: not a field that may be written; those are {', '.join(writable)}")
+        try:
+            found[name] = converter(dataset.field(name))(value)
+        except (ValueError, OverflowError) as error:
+            raise InvalidInput(f"{name}: {error}") from None
+    return found
 
 
 def _fingerprint(service: str, write: Write) -> str:

@@ -78,8 +78,13 @@ def opening(request: Request, response: Response, date: bytes, *, framing: bytes
 def _without_length(block: bytes) -> bytes:
     """The lines of an upstream without its Content-Length: the framing is told anew. A scanner let one pass at most, and no other
     field of framing."""
-    start = _LENGTH.search(block)
-    return block if start is None else block[: start.start()] + block[block.index(b"\n", start.start()) + 1 :]
+    start = block.find(b"\nContent-Length:") + 1  # as most spell it; the expression takes ten times as long
+    if not start:
+        found = _LENGTH.search(block)
+        if found is None:
+            return block
+        start = found.start()
+    return block[:start] + block[block.index(b"\n", start) + 1 :]
 
 
 def chunk(data: bytes) -> bytes:

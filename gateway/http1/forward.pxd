@@ -38,4 +38,3 @@ cdef bytes _caller(Identity identity)
 cdef bytes _number(object value)
 
 cdef bytes _framing(Request request)
-cdef bytes _without(bytes block, set names)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from config.upstreams import Route
 from core.errors import InvalidInput
 from gateway import clock
-from gateway.http1.message import Request
+from gateway.http1.message import Request, without_fields
 from gateway.identity import Identity
 from gateway.upstream.endpoints import EndpointState
 from gateway.upstream.splits import make_splitter
@@ -72,7 +72,7 @@ class Forward:
         """The whole head. `forwarded` are the forwarding lines of the connection, up to the name of the request id's field."""
         identity, forward = request.identity, request.forward
         if request.removed is not None:
-            forward = _without(forward, request.removed)
+            forward = without_fields(forward, request.removed)
         # How long we go on waiting: an upstream need not work for longer.
         left_ms = int((request.deadline - clock.monotonic()) * 1000)
         parts = [
@@ -136,8 +136,3 @@ def _framing(request: Request) -> bytes:
     if length > 0 or (length == 0 and request.verb in _BODIES):
         return b"Content-Length: %d\r\n\r\n" % length
     return b"Transfer-Encoding: chunked\r\n\r\n" if length < 0 and request.content is None else b"\r\n"
-
-
-def _without(block: bytes, names: set[bytes]) -> bytes:
-    kept = [line for line in block.split(b"\r\n") if line and line.partition(b":")[0].lower() not in names]
-    return b"".join([line + b"\r\n" for line in kept])

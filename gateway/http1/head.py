@@ -32,7 +32,7 @@ from gateway.http1.fields import (
     TRANSFER_ENCODING,
     UPGRADE,
 )
-from gateway.http1.message import Request
+from gateway.http1.message import Request, without_fields
 from gateway.http1.refused import Refused, ambiguous, malformed, upstream_malformed
 from gateway.http1.target import normalised, origin_form
 
@@ -260,7 +260,7 @@ def _apply_connection(request: Request, connection: bytes) -> None:
     if named:
         if any(name in PROTECTED or name.startswith(PROTECTED_PREFIXES) for name in named):
             raise malformed("the Connection field names a field that is not the connection's")
-        request.forward = _without(request.forward, named)
+        request.forward = without_fields(request.forward, named)
 
 
 def _options(connection: bytes) -> "frozenset[bytes]":
@@ -275,10 +275,6 @@ def _options(connection: bytes) -> "frozenset[bytes]":
             _KNOWN_CONNECTIONS.clear()
         _KNOWN_CONNECTIONS[connection] = options
     return options
-
-
-def _without(lines: bytes, names: "frozenset[bytes]") -> bytes:
-    return b"".join(line + b"\r\n" for line in lines.split(b"\r\n") if line and line.partition(b":")[0].lower() not in names)
 
 
 def _request_id(value: bytes) -> str:
@@ -373,7 +369,7 @@ def _apply_response_connection(response: ResponseHead, connection: bytes) -> Non
     if named:
         if not named.isdisjoint(FRAMING):
             raise upstream_malformed("the upstream's Connection field names the field that frames the answer")
-        response.forward = _without(response.forward, named)
+        response.forward = without_fields(response.forward, named)
 
 
 def _apply_status(response: ResponseHead, verb: bytes) -> None:
@@ -382,7 +378,7 @@ def _apply_status(response: ResponseHead, verb: bytes) -> None:
         if response.body_length > 0 or response.body_length == CHUNKED:
             response.keep_alive = False  # a body may follow that must not be taken for the next answer
         if response.body_length >= 0:  # a length is forbidden there (RFC 9110 §8.6)
-            response.forward = _without(response.forward, _LENGTH)
+            response.forward = without_fields(response.forward, _LENGTH)
         if response.status == 101 and not response.upgrade:
             raise upstream_malformed("the upstream changed the protocol without saying to which")
         response.body_length = 0

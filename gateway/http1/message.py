@@ -4,7 +4,7 @@ Neighbours: `head` makes requests from bytes, `inbound` and `outbound` move them
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -59,7 +59,7 @@ class Response:
     def headers(self) -> list[tuple[str, str]]:
         """The fields in order. Whoever takes the list may change it: a block that came from an upstream no longer counts."""
         if self._headers is None:
-            self._headers = list(self._fields())
+            self._headers = list(self.fields())
             self.block = None
         return self._headers
 
@@ -73,8 +73,8 @@ class Response:
         self._headers = self._seen = None
         self.block = block
 
-    def _fields(self) -> list[tuple[str, str]]:
-        """To look at only."""
+    def fields(self) -> list[tuple[str, str]]:
+        """The fields in order, to look at only: what came from an upstream still goes on as it came."""
         if self._headers is not None:
             return self._headers
         if self._seen is None:
@@ -84,7 +84,7 @@ class Response:
     def header(self, name: str) -> str:
         """The first value of a field, its name in any case; empty where there is none."""
         wanted = name.lower()
-        for each, value in self._fields():
+        for each, value in self.fields():
             if each.lower() == wanted:
                 return value
         return ""
@@ -312,6 +312,19 @@ def pairs_of(block: bytes) -> list[tuple[str, str]]:
         if colon:
             found.append((name.decode("ascii"), value.strip(b" \t").decode("utf-8", "replace")))
     return found
+
+
+def without_fields(block: bytes, names: Set[bytes]) -> bytes:
+    """Header lines without those of these names (lower case). Looked for, not split: most heads have none of those that go."""
+    lower = b"\n" + block.lower()  # one byte ahead: a line begins in `block` where its line break stands here
+    for name in names:
+        wanted = b"\n" + name + b":"
+        start = lower.find(wanted)
+        while start >= 0:
+            end = lower.index(b"\n", start + 1)
+            block, lower = block[:start] + block[end:], lower[:start] + lower[end:]
+            start = lower.find(wanted)
+    return block
 
 
 def has_told(request: Request, name: str) -> bool:

@@ -140,10 +140,10 @@ class Outbound:
         carried = self.carried
         carried.answer_piece(data, is_last)
 
-    def go_on(self) -> None:
-        """After HELD: the body is wanted now, decoded."""
+    def go_on(self, want: int) -> None:
+        """After HELD: the body is wanted now, RAW or DECODED."""
         if self.state == WAITING:
-            self.want = DECODED
+            self.want = want
             self.state = BODY
             rest, self.buffer = self.buffer, b""
             self._begin_body(rest)

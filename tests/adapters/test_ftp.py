@@ -13,7 +13,8 @@ import aioftp
 import msgspec
 import pytest
 
-from adapters.ftp import ADAPTER, CHUNK_BYTES, FtpConnection, FtpSettings
+from adapters.file_drop import CHUNK_BYTES
+from adapters.ftp import ADAPTER, FtpConnection, FtpSettings
 from core.errors import Forbidden, InvalidInput, NotConnected, NotFound, Unavailable
 from core.records import Chunk, Cursor, Payload, Transaction
 from core.schema import Dataset
@@ -280,7 +281,7 @@ async def test_wrong_patterns_and_options_are_named(
 async def test_more_known_files_than_a_cursor_can_hold_are_refused_in_words(
     connection: FtpConnection, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapters.ftp.MAX_KNOWN_FILES", 2)
+    monkeypatch.setattr("adapters.file_drop.MAX_KNOWN_FILES", 2)
     for number in range(3):
         (root / "daily" / f"{number}.csv").write_text("x")
     with pytest.raises(InvalidInput, match="more than 2 files are kept there; let `after`"):

@@ -21,6 +21,7 @@ from core.secret import Secret
 from examples.estate.wire.mysql import serve_mysql
 from tests.conformance.adapter_suite import (
     ConnectionSuite,
+    DescribesSuite,
     LookupSuite,
     Person,
     SourceSuite,
@@ -93,7 +94,7 @@ async def harness(mariadb_database: MariaDBDatabase) -> MariaDBHarness:
 
 @pytest.mark.servers
 @pytest.mark.req("0.46")
-class TestMariaDB(ConnectionSuite, SourceSuite, LookupSuite, WriterSuite):
+class TestMariaDB(ConnectionSuite, SourceSuite, DescribesSuite, LookupSuite, WriterSuite):
     """The conformance suites."""
 
 
@@ -109,7 +110,7 @@ class SampleHarness(MariaDBHarness):
             database.executemany(sql.replace("%s", "?"), rows)
 
 
-class TestSampleEstate(ConnectionSuite, SourceSuite, LookupSuite, WriterSuite):
+class TestSampleEstate(ConnectionSuite, SourceSuite, DescribesSuite, LookupSuite, WriterSuite):
     """The conformance suites against the sample's property system."""
 
     @pytest.fixture

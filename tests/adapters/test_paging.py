@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.paging import Order, Page, Progress, at_path, later, read_pages, records_at
-from core.errors import Unavailable
+from adapters.paging import Circle, Order, Page, Progress, at_path, later, read_pages, records_at
+from core.errors import InvalidInput, Unavailable
 from core.records import Cursor, Rows, Transaction
 
 RECORDS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 30)), unique_by=lambda record: record[1], max_size=20)
@@ -86,6 +86,34 @@ async def test_a_moment_that_fills_a_page_of_a_source_without_keys_is_an_error()
         progress.advance([("t", 1), ("t", 2)])
 
 
+def _page(number: int) -> list[Mapping[str, Any]]:
+    return [{"n": number}]
+
+
+@given(st.integers(0, 40), st.integers(1, 40))
+def test_a_circle_is_noticed_after_three_times_its_pages_at_most(way: int, length: int) -> None:
+    circle = Circle()
+    pages = [number if number < way else way + (number - way) % length for number in range(3 * (way + length) + 2)]
+    closed = [number for number, page in enumerate(pages) if circle.closes(_page(page))]
+    assert closed, "not noticed"
+    assert closed[0] >= way + length, "a page that had not come before"
+
+
+def test_a_list_of_different_pages_and_empty_ones_is_no_circle() -> None:
+    circle = Circle()
+    assert not any(circle.closes(_page(number)) or circle.closes([]) for number in range(3_000))
+
+
+async def test_a_service_that_gives_its_first_page_for_ever_is_an_error() -> None:
+    async def ask(_: Progress) -> Page:
+        return Page([{"at": 1, "n": 1}], 1)
+
+    progress = Progress(None, "none", asked=1, is_keyed=False)
+    with pytest.raises(Unavailable, match="goes round in a circle: page 2 has come before"):
+        async for _ in read_pages(ask, progress, lambda record: (record["at"], record["n"]), lambda _: Rows(("n",), []), 3):
+            pass
+
+
 def test_the_last_moment_given_once_more_is_the_end() -> None:
     progress = Progress(None, "cursor", asked=10, is_keyed=False)
     assert progress.advance([("s", 1), ("t", 2), ("t", 3)]) is False
@@ -119,3 +147,37 @@ def test_paths_in_answers() -> None:
     assert records_at(answer, "nothing", "x") == []
     with pytest.raises(Unavailable, match=r"x: expected a list of records at 'a\.b\.c'"):
         records_at({"a": {"b": {"c": [1]}}}, "a.b.c", "x")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("$.data.rows", [{"id": 1, "名": {"full": "张三"}}, {"id": 2}]),
+        ("$.data.rows[*].id", [1, 2]),
+        ("$.data.rows[?@.id > 1]", [{"id": 2}]),
+        ("$['data']['rows'][0]['名'].full", "张三"),
+        ("$..full", ["张三"]),
+        ("$.nothing.here", None),
+        ("$.nothing[*]", []),
+        ("$", {"data": {"rows": [{"id": 1, "名": {"full": "张三"}}, {"id": 2}]}}),
+    ],
+)
+def test_a_json_path_finds_a_value_or_the_list_of_nodes(path: str, expected: Any) -> None:
+    document = {"data": {"rows": [{"id": 1, "名": {"full": "张三"}}, {"id": 2}]}}
+    assert at_path(document, path) == expected
+
+
+@pytest.mark.parametrize("path", ["$.a[", "$a", "$.a b", "$" + ".a" * 600, "$[" * 400])
+def test_what_is_no_json_path_is_refused_in_one_line(path: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        at_path({}, path)
+    assert "\n" not in caught.value.detail
+    assert len(caught.value.detail) < 400
+
+
+def test_records_by_json_path() -> None:
+    answer = {"groups": [{"rows": [{"id": 1}]}, {"rows": [{"id": 2}, {"id": 3}]}]}
+    assert [record["id"] for record in records_at(answer, "$.groups[*].rows[*]", "GET /x")] == [1, 2, 3]
+    assert records_at(answer, "$.none[*]", "GET /x") == []
+    with pytest.raises(Unavailable, match="expected a list of records"):
+        records_at(answer, "$.groups[*].rows[*].id", "GET /x")

@@ -27,6 +27,7 @@ from core.secret import Secret
 from examples.estate.wire.tds import serve_tds
 from tests.conformance.adapter_suite import (
     ConnectionSuite,
+    DescribesSuite,
     LookupSuite,
     Person,
     SourceSuite,
@@ -120,7 +121,7 @@ async def harness(tmp_path: Path) -> AsyncIterator[EstateHarness]:
 
 
 @pytest.mark.req("0.46")
-class TestSqlServer(ConnectionSuite, SourceSuite, LookupSuite, WriterSuite):
+class TestSqlServer(ConnectionSuite, SourceSuite, DescribesSuite, LookupSuite, WriterSuite):
     """The conformance suites against the estate's sales system."""
 
 
@@ -387,7 +388,7 @@ class RealHarness(EstateHarness):
 
 if SQLSERVER_DSN := os.environ.get("SQLSERVER_DSN"):  # opt-in: there is no SQL Server that could be installed for the tests
 
-    class TestRealSqlServer(ConnectionSuite, SourceSuite, LookupSuite, WriterSuite):
+    class TestRealSqlServer(ConnectionSuite, SourceSuite, DescribesSuite, LookupSuite, WriterSuite):
         """The conformance suites against a real SQL Server."""
 
         @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gateway_peers import Place
-from benchmarks.instructions import NAMES, command, requests_of
+from benchmarks.instructions import NAMES, NO_METRICS, command, requests_of
 
 
 def test_requests_are_counted_only_where_all_were_answered() -> None:
@@ -21,4 +21,6 @@ def test_each_gateway_is_one_process_that_valgrind_can_hold(tmp_path: Path) -> N
     theirs, ours = (command(name, place, 8080) for name in NAMES)
     assert theirs[-2:] == ["-g", "master_process off;"]
     assert "daemon off" in (tmp_path / "counted.conf").read_text()
-    assert json.loads(ours[-1]) == {"port": 8080, "upstream": 9, "key": "ak_1", "secret": "secret", "folder": str(tmp_path)}
+    told = {"port": 8080, "upstream": 9, "key": "ak_1", "secret": "secret", "folder": str(tmp_path)}
+    assert json.loads(ours[-1]) == told | {"metrics": True}
+    assert json.loads(command(NO_METRICS, place, 8080)[-1]) == told | {"metrics": False}

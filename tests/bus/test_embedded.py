@@ -23,7 +23,7 @@ async def open_transport(process_address: str) -> AsyncIterator[Open]:
     opened: list[EmbeddedTransport] = []
 
     async def open_one() -> EmbeddedTransport:
-        transport = EmbeddedTransport(Path(process_address))
+        transport = EmbeddedTransport(Path(process_address), keep_s=3600)
         opened.append(transport)
         await transport.open()
         return transport

@@ -26,7 +26,7 @@ async def open_transport(rabbitmq_url: str) -> AsyncIterator[Open]:
     opened: list[RabbitTransport] = []
 
     async def open_one() -> RabbitTransport:
-        transport = RabbitTransport(rabbitmq_url, node=f"node-{len(opened)}")
+        transport = RabbitTransport(rabbitmq_url, node=f"node-{len(opened)}", keep_s=3600)
         opened.append(transport)
         await transport.open()
         return transport

@@ -82,6 +82,27 @@ async def test_when_the_last_caller_is_gone_the_flight_is_cancelled(coalescer: C
     assert await coalescer.load("k", source.load) == 2
 
 
+async def test_whose_time_is_over_leaves_and_the_others_get_their_answer(coalescer: Coalescer[int]) -> None:
+    source = _Source()
+    patient = asyncio.create_task(coalescer.load("k", source.load, within_s=30))
+    with pytest.raises(TimeoutError):
+        await coalescer.load("k", source.load, within_s=0.01)
+    with pytest.raises(TimeoutError):
+        await coalescer.load("k", source.load, within_s=-1)
+    source.gate.set()
+    assert await patient == 1
+    assert (source.calls, source.cancelled) == (1, 0)
+
+
+async def test_the_last_whose_time_is_over_ends_the_flight(coalescer: Coalescer[int]) -> None:
+    source = _Source()
+    with pytest.raises(TimeoutError):
+        await coalescer.load("k", source.load, within_s=0.01)
+    assert len(coalescer) == 0
+    await asyncio.sleep(0.01)
+    assert source.cancelled == 1
+
+
 async def test_a_failure_is_shared_and_not_kept(coalescer: Coalescer[int]) -> None:
     source = _Source()
     source.error = Unavailable("the source is away")

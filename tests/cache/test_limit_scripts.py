@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from redis.asyncio import Redis
 
 from cache import limit_scripts
 from cache.periods import Periods
-from cache.redis_connection import RedisConnection
 
 pytestmark = pytest.mark.servers
 
@@ -20,9 +20,9 @@ async def test_days_and_months_end_when_they_do_here(redis_url: str) -> None:
     begin = datetime(2023, 12, 1, 12, tzinfo=UTC)
     moments = [int((begin + timedelta(days=day)).timestamp()) for day in range(0, 1_900, 3)]
     moments += [int(datetime(2028, 2, 29, 23, 59, 59, tzinfo=UTC).timestamp()), int(datetime(2100, 2, 28, tzinfo=UTC).timestamp())]
-    connection = RedisConnection(redis_url)
+    connection = Redis.from_url(redis_url)
     for moment in moments:
         periods = Periods().at(moment)
-        found = await connection.call(lambda redis, at=moment: redis.eval(script, 0, str(at)))  # type: ignore[misc]
+        found = await connection.eval(script, 0, str(moment))
         assert found == [periods.of("day")[1], periods.of("month")[1]], moment
-    await connection.close()
+    await connection.aclose()

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
+from redis.asyncio import Redis
 
 from cache.gcra import count_bound
 from cache.limiter_memory import MemoryLimiter
 from cache.limiter_redis import RedisLimiter, WhenDown
-from cache.redis_connection import RedisConnection
 from core.cache import Answer, Bound
 from core.errors import Unavailable
 from tests.conformance.limiter_suite import LimiterConformance, decided, passed, rate, until, until_admitted
@@ -113,28 +113,28 @@ async def until_up(limiter: RedisLimiter) -> None:
 
 
 async def test_a_script_that_redis_forgot_is_sent_again(redis_url: str, limiter: RedisLimiter) -> None:
-    connection = RedisConnection(redis_url, timeout_s=10.0)
-    await connection.call(lambda redis: redis.script_flush())
+    connection = Redis.from_url(redis_url)
+    await connection.script_flush()
     assert (await decided(limiter, ("app", rate(0.1, 2)))).refused < 0  # by this node's own count
     answers = [await decided(limiter, ("app", rate(0.1, 2))) for _ in range(3)]
     assert [answer.refused for answer in answers] == [-1, -1, 0]
-    assert await connection.call(lambda redis: redis.dbsize()) == 1
-    await connection.close()
+    assert await connection.dbsize() == 1
+    await connection.aclose()
 
 
 async def test_keys_leave_redis_when_they_say_nothing_any_more(redis_url: str, limiter: RedisLimiter) -> None:
-    connection = RedisConnection(redis_url, timeout_s=10.0)
+    connection = Redis.from_url(redis_url)
     answer = await decided(limiter, ("app", rate(0.5, 2)), ("d", count_bound("day", 2)), ("c", count_bound("concurrent", 2)))
-    assert await connection.call(lambda redis: redis.dbsize()) == 3
+    assert await connection.dbsize() == 3
     assert answer.held is not None
     limiter.give_back(answer.held)
     await decided(limiter, ("other", rate(1e4, 1)))
     day = b"{zhiyun:limits}:d"
     async with asyncio.timeout(60):
-        while await connection.call(lambda redis: redis.keys("*")) != [day]:  # noqa: ASYNC110
+        while await connection.keys("*") != [day]:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
-    assert 0 < await connection.call(lambda redis: redis.ttl(day)) <= 86_400
-    await connection.close()
+    assert 0 < await connection.ttl(day) <= 86_400
+    await connection.aclose()
 
 
 async def test_places_of_a_node_that_died_come_free_and_those_of_long_requests_stay(redis_url: str) -> None:
@@ -143,20 +143,21 @@ async def test_places_of_a_node_that_died_come_free_and_those_of_long_requests_s
     charge = ("c", count_bound("concurrent", 2))
     assert (await decided(dead, charge)).held
     assert (await decided(alive, charge)).held
-    connection = RedisConnection(redis_url, timeout_s=10.0)
-    await connection.call(lambda redis: _age(redis, 61_000))
+    connection = Redis.from_url(redis_url)
+    await _age(connection, 61_000)
     alive._renew()  # what its timer does every 20 s
     await decided(alive, ("other", rate(1.0, 1)))
     answers = [await decided(alive, charge) for _ in range(2)]
     assert [answer.refused for answer in answers] == [-1, 0]
-    for each in (dead, alive, connection):
+    for each in (dead, alive):
         await each.close()
+    await connection.aclose()
 
 
-async def _age(redis: object, by_ms: int) -> None:
+async def _age(redis: Redis, by_ms: int) -> None:
     key = b"{zhiyun:limits}:c"
-    for member, _ in await redis.zrange(key, 0, -1, withscores=True):  # type: ignore[attr-defined]
-        await redis.zincrby(key, -by_ms, member)  # type: ignore[attr-defined]
+    for member, _ in await redis.zrange(key, 0, -1, withscores=True):  # type: ignore[str-unpack]
+        await redis.zincrby(key, -by_ms, member)
 
 
 async def test_a_client_that_left_while_it_was_decided_holds_no_place(limiter: RedisLimiter) -> None:
@@ -175,11 +176,11 @@ async def test_those_who_ask_at_once_cost_redis_one_call(redis_url: str, limiter
         for _ in range(50):
             await decided(limiter, *charges)
 
-    connection = RedisConnection(redis_url, timeout_s=10.0)
-    await connection.call(lambda redis: redis.config_resetstat())
+    connection = Redis.from_url(redis_url)
+    await connection.config_resetstat()
     await asyncio.gather(*(client() for _ in range(64)))
-    used = await connection.call(lambda redis: redis.info("commandstats"))
-    await connection.close()
+    used = await connection.info("commandstats")
+    await connection.aclose()
     assert used["cmdstat_evalsha"]["calls"] <= 2 * 50, "of 3200 requests, 64 at a time"
 
 
@@ -191,9 +192,9 @@ async def test_a_look_sees_all_nodes_and_what_this_one_counts_without_redis(
     charges = [("d", count_bound("day", 9)), ("c", count_bound("concurrent", 4))]
     assert await passed(first, charges, 3) == 3
     assert [left for left, _ in await second.look(charges)] == [6, 1]
-    connection = RedisConnection(redis_url)
-    assert sorted(await connection.call(lambda redis: redis.keys("*"))) == [b"{zhiyun:limits}:c", b"{zhiyun:limits}:d"]
-    await connection.close()
+    connection = Redis.from_url(redis_url)
+    assert sorted(await connection.keys("*")) == [b"{zhiyun:limits}:c", b"{zhiyun:limits}:d"]
+    await connection.aclose()
     redis_server.kill()
     await until(lambda: not second.is_up)
     if when_down == "local":

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from redis.asyncio import Redis
 
-from cache.redis_connection import RedisConnection
 from cache.replays_memory import MemoryReplays
 from cache.replays_redis import RedisReplays
 from core.errors import Limited, Unavailable
@@ -29,13 +29,13 @@ class TestRedisReplays(ReplaysConformance):
 
 
 @asynccontextmanager
-async def driver(url: str) -> AsyncIterator[RedisConnection]:
+async def driver(url: str) -> AsyncIterator[Redis]:
     """The driver's connection, to look at Redis from aside."""
-    connection = RedisConnection(url, timeout_s=5.0)
+    connection = Redis.from_url(url)
     try:
         yield connection
     finally:
-        await connection.close()
+        await connection.aclose()
 
 
 async def _answer(replays: RedisReplays, key: str) -> bool | type[Exception]:
@@ -58,10 +58,10 @@ async def test_keys_leave_redis_when_their_time_is_over(redis_url: str, replays:
     assert all(await asyncio.gather(*(is_new(replays, f"nonce {number}", 60.0) for number in range(600))))
     assert await is_new(replays, "short", 0.2)
     async with driver(redis_url) as connection:
-        left_ms = await connection.call(lambda redis: redis.pttl("zhiyun:replay:nonce 599"))
+        left_ms = await connection.pttl("zhiyun:replay:nonce 599")
         assert 30_000 < left_ms <= 60_000
         await asyncio.sleep(0.4)
-        assert await connection.call(lambda redis: redis.exists("zhiyun:replay:short", "zhiyun:replay:nonce 0")) == 1
+        assert await connection.exists("zhiyun:replay:short", "zhiyun:replay:nonce 0") == 1
 
 
 async def test_down_is_unavailable_never_a_replay_and_a_restarted_redis_serves_again(
@@ -97,12 +97,12 @@ async def test_a_fallback_serves_while_redis_is_down(redis_server: RedisServer, 
 
 async def test_what_redis_refuses_is_no_replay(redis_url: str, replays: RedisReplays) -> None:
     async with driver(redis_url) as connection:
-        await connection.call(lambda redis: redis.config_set("maxmemory", "1"))
+        await connection.config_set("maxmemory", "1")
         try:
             with pytest.raises(Unavailable, match="maxmemory"):
                 await is_new(replays, "nonce")
         finally:
-            await connection.call(lambda redis: redis.config_set("maxmemory", "0"))
+            await connection.config_set("maxmemory", "0")
     assert await is_new(replays, "nonce")
 
 

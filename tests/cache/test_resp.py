@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
-from cache.redis_connection import RedisConnection
 from cache.resp import RedisLink, packed
 from core.errors import ConfigError, Unavailable
 from tests.conformance.limiter_suite import until
@@ -35,19 +35,17 @@ async def test_replies_come_in_order_and_a_database_is_chosen(redis_url: str) ->
     replies = await asyncio.gather(*(_ask(link, b"ECHO", b"%d" % number) for number in range(1_000)))
     assert replies == [b"%d" % number for number in range(1_000)]
     await _ask(link, b"SET", b"here", b"1")
-    connection = RedisConnection(redis_url)
-    assert await connection.call(lambda redis: redis.get("here")) is None
+    connection = Redis.from_url(redis_url)
+    assert await connection.get("here") is None
     assert isinstance(await _ask(link, b"NONSENSE"), Exception)
-    await connection.close()
+    await connection.aclose()
     await link.close()
 
 
 @pytest.mark.servers
 async def test_a_login_is_sent_and_a_wrong_one_is_said_without_the_password(redis_url: str) -> None:
-    connection = RedisConnection(redis_url)
-    await connection.call(
-        lambda redis: redis.acl_setuser("gate", enabled=True, passwords=["+s3cret"], commands=["+@all"], keys=["*"])
-    )
+    connection = Redis.from_url(redis_url)
+    await connection.acl_setuser("gate", enabled=True, passwords=["+s3cret"], commands=["+@all"], keys=["*"])
     place = redis_url.removeprefix("redis://")
     right, wrong = (RedisLink(f"redis://gate:{password}@{place}", timeout_s=5.0) for password in ("s3cret", "n0tit"))
     assert await right.open()
@@ -57,8 +55,8 @@ async def test_a_login_is_sent_and_a_wrong_one_is_said_without_the_password(redi
     assert "n0tit" not in wrong.cause
     for each in (right, wrong):
         await each.close()
-    await connection.call(lambda redis: redis.acl_deluser("gate"))
-    await connection.close()
+    await connection.acl_deluser("gate")
+    await connection.aclose()
 
 
 @pytest.mark.servers

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from core.records import BadRow
+from core.schema import SourceColumn
+from core.stores import SchemaEvent, SchemaReport
 from tests.cli.conftest import CommandLine
 
 pytestmark = pytest.mark.slow  # each step is a process of its own
@@ -15,7 +17,7 @@ DOCUMENT = {
         "points": {
             "adapter": "http_json",
             "settings": {"url": "http://127.0.0.1:1"},
-            "datasets": {"member": {"object": "member", "key": ["id"], "fields": {"id": "integer"}}},
+            "datasets": {"member": {"object": "member", "key": ["id"], "fields": {"id": "integer", "name": "text"}}},
         }
     },
     "jobs": {
@@ -55,9 +57,26 @@ async def test_a_job_that_fails(declared: CommandLine) -> None:
     assert log[0]["batch_id"].startswith("SYNC")
     assert "failed" in (await declared.ok("job", "show", "collect")).out
     assert (await declared("job", "cancel", "collect")).status == 1
+    await declared.ok("job", "pause", "collect")
+    assert "paused" in (await declared.ok("job", "list")).out
+    refused = await declared("job", "run", "collect")
+    assert (refused.status, "resume it first" in refused.err) == (1, True)
+    await declared.ok("job", "resume", "collect")
+    assert (await declared.ok("job", "list", "--json")).json["items"][0]["is_paused"] is False
     await declared.ok("job", "reset", "collect")
     checked = await declared("source", "check", "points")
     assert (checked.status, "source points" in checked.err) == (1, True)
+    await declared.ok("job", "backfill", "collect", "--fields", "name")
+    refused = await declared("job", "backfill", "collect", "--fields", "nam, name")
+    assert (refused.status, "has no field nam" in refused.err) == (1, True)
+    assert "were not compared yet" in (await declared("job", "drift", "collect")).err
+    columns = (SourceColumn("id", "integer", "int"),)
+    event = SchemaEvent(1_700_000_000_000, "new at the source: mobile")
+    report = SchemaReport("collect", "points.member", 1, "f", columns, columns, added=("mobile",), events=(event,))
+    await declared.platform.control.job_states.keep_schema(report)
+    drift = (await declared.ok("job", "drift", "collect")).out.splitlines()
+    assert (drift[0], drift[1].endswith("  new at the source: mobile")) == ("new at the source: mobile", True)
+    assert (await declared.ok("job", "drift", "collect", "--json")).json["added"] == ["mobile"]
     unknown = await declared("job", "run", "colect")
     assert "did you mean 'collect'?" in unknown.err
 
@@ -89,6 +108,11 @@ async def test_the_rest_of_the_platform(declared: CommandLine) -> None:
     assert (await declared.ok("bus", "depth", "--json")).json == {"depth": {}, "dead_letters": 0}
     assert (await declared.ok("bus", "dead")).out == "no dead letter\n"
     assert (await declared("bus", "redeliver", "none")).status == 1
+    nobody = await declared("bus", "replay", "nobody", "--since", "2026-01-01T00:00:00")
+    assert (nobody.status, "no durable subscription 'nobody'" in nobody.err) == (1, True)
+    missing = await declared("transaction", "show", "tx_none")
+    assert (missing.status, "no transaction tx_none" in missing.err) == (1, True)
+    assert (await declared.ok("transaction", "list")).out == "no such transaction\n"
     assert "no process" in (await declared.ok("node", "list")).out
     audit = (await declared.ok("audit", "--json")).json["items"]
     assert {"source", "job", "user"} <= {entry["kind"] for entry in audit}

@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 import msgspec
 import pytest
 
-from core.adapter import Adapter, Backend, Connection, Lookup, Source, Writer
+from core.adapter import Adapter, Backend, Connection, Describes, Lookup, Source, Writer
 from core.errors import NotConnected, NotFound, Unauthenticated
 from core.records import Cursor, Payload, Rows, Transaction
 from core.schema import Dataset, Field, FieldType
@@ -253,6 +253,24 @@ class SourceSuite:
         async with opened(harness, harness.unreachable) as source:
             with pytest.raises(NotConnected):
                 await read_transactions(source, harness.dataset)
+
+
+class DescribesSuite:
+    """core.adapter.Describes, for a source that knows its columns."""
+
+    async def test_its_columns_are_told_in_order_with_types_that_hold_them(self, harness: Harness) -> None:
+        async with opened(harness) as connection:
+            assert isinstance(connection, Describes)
+            columns = await connection.describe(harness.dataset)
+            assert [column.name for column in columns] == list(harness.dataset.read_columns)
+            assert [column.type for column in columns] == list(_FIELDS.values())
+            assert all(column.native for column in columns)
+
+    async def test_of_an_object_that_is_not_there_nothing_is_told(self, harness: Harness) -> None:
+        if harness.missing is not None:
+            async with opened(harness) as connection:
+                assert isinstance(connection, Describes)
+                assert await connection.describe(harness.missing) == []
 
 
 class LookupSuite:

@@ -2,7 +2,11 @@
 
 import asyncio
 
-from core.stores import INTERRUPTED, JobStates
+import pytest
+
+from core.errors import Conflict
+from core.schema import SourceColumn
+from core.stores import INTERRUPTED, JobStates, SchemaEvent, SchemaReport
 
 DAY = "20240510"
 
@@ -45,6 +49,38 @@ class JobStatesSuite:
             await states.progress(await states.begin(job, day=DAY), {"n": 1})
         await states.reset("a")
         assert (await states.checkpoint("a"), await states.checkpoint("b")) == (None, {"n": 1})
+
+    async def test_the_checkpoint_of_a_run_that_was_taken_over_is_refused_whole(self, states: JobStates) -> None:
+        stalled = await states.begin("a", day=DAY)
+        await states.progress(stalled, {"n": 1})
+        taker = await states.begin("a", day=DAY)
+        await states.begin("b", day=DAY)
+        stalled.rows = 99
+        with pytest.raises(Conflict, match="job a: another node has taken it over"):
+            await states.progress(stalled, {"n": 2})
+        assert await states.checkpoint("a") == {"n": 1}
+        assert (await states.runs(job="a"))[1].rows == 0
+        await states.progress(taker, {"n": 3})
+        assert await states.checkpoint("a") == {"n": 3}
+
+    async def test_the_last_comparison_of_columns_is_kept_by_job(self, states: JobStates) -> None:
+        assert await states.schema("a") is None
+        columns = (SourceColumn("id", "integer", "int(11)"), SourceColumn("名称"))
+        first = SchemaReport("a", "crm.person", 1, "f", columns, columns, events=(SchemaEvent(1, "new at the source: 名称"),))
+        await states.keep_schema(first)
+        assert await states.schema("a") == first
+        second = SchemaReport("a", "crm.person", 2, "g", columns, columns[:1], removed=("名称",))
+        await states.keep_schema(second)
+        assert (await states.schema("a"), await states.schema("b")) == (second, None)
+
+    async def test_jobs_are_paused_until_they_are_resumed(self, states: JobStates) -> None:
+        assert await states.paused() == frozenset()
+        for job in ("a", "b", "a"):
+            await states.pause(job)
+        assert await states.paused() == {"a", "b"}
+        for job in ("a", "never", "a"):
+            await states.resume(job)
+        assert await states.paused() == {"b"}
 
     async def test_runs_come_newest_first_and_not_more_than_asked(self, states: JobStates) -> None:
         ids = [(await states.begin(job, day=DAY)).batch_id for job in ("a", "b", "a", "c")]

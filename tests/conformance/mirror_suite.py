@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from core.errors import NotFound
+from core.errors import Conflict, NotFound
 from core.records import ChangeSet
 from core.schema import Dataset, Value
 from core.stores import Applied, Mirror
@@ -72,6 +72,24 @@ class MirrorSuite:
         assert await mirror.version(NAME) == version
         assert await mirror.changes(NAME, since=version, limit=10) == []
 
+    async def test_a_sweep_deletes_what_was_not_seen_again_each_as_a_change_of_its_own(self, mirror: Mirror) -> None:
+        await mirror.prepare(NAME, PEOPLE)
+        keys = [f"K{number:05}" for number in range(6_000)]
+        await mirror.apply(upsert([[key, "old"] for key in keys], 100, fields=("id", "name")))
+        await mirror.apply(upsert([[key, "old"] for key in keys[4_500:]], 200, fields=("id", "name")))
+        version = await mirror.version(NAME)
+        with pytest.raises(Conflict, match=r"4500 of 6000 rows were not in the full load, more than 50%: they stay"):
+            await mirror.sweep(NAME, before_ms=200, max_share=0.5)
+        assert (await mirror.count(NAME), await mirror.version(NAME)) == (6_000, version)
+        assert (await mirror.sweep(NAME, before_ms=200, max_share=0.75)).changed == 4_500
+        assert await mirror.count(NAME) == 1_500
+        assert (await mirror.sweep(NAME, before_ms=200, max_share=0.0)).changed == 0
+        gone = await mirror.changes(NAME, since=version, limit=10_000)
+        assert [row.record["id"] for row in gone] == keys[:4_500]
+        assert all(row.deleted for row in gone)
+        await mirror.apply(named("K00000", "back", 300))
+        assert await name_of(mirror, "K00000") == "back"
+
     async def test_only_the_rows_that_differ_count(self, mirror: Mirror) -> None:
         await mirror.prepare(NAME, PEOPLE)
         await mirror.apply(upsert([WHOLE, EMPTY], 100))
@@ -99,6 +117,34 @@ class MirrorSuite:
         row = await mirror.get(NAME, ["K1"])
         assert row is not None
         assert row.record == dict(zip(PEOPLE.columns, WHOLE, strict=True)) | {"vip": False}
+
+    async def test_a_patch_changes_some_fields_of_known_rows_and_makes_none(self, mirror: Mirror) -> None:
+        await mirror.prepare(NAME, PEOPLE)
+        await mirror.apply(upsert([WHOLE, EMPTY], 100))
+        await mirror.apply(delete([["K2"]], 110))
+        rows: list[Sequence[Any]] = [["K1", False, {"b": 2}], ["K2", True, None], ["K3", True, None]]
+        patch = ChangeSet(NAME, "patch", ("id", "vip", "tags"), rows, 120)
+        assert (await mirror.apply(patch)).changed == 1
+        row = await mirror.get(NAME, ["K1"])
+        assert row is not None
+        assert list(row.record.values()) == [*WHOLE[:3], False, *WHOLE[4:7], {"b": 2}]
+        assert row.observed_ms == 100  # as a whole it was not seen
+        assert await mirror.count(NAME) == 1
+        assert await mirror.get(NAME, ["K2"]) is None
+        assert (await mirror.apply(patch)).changed == 0
+        older = ChangeSet(NAME, "patch", ("id", "name"), [["K1", "older"]], 99)
+        assert (await mirror.apply(older)).changed == 0
+        nothing = ChangeSet(NAME, "patch", ("id", "name"), [["K1", None]], 100)
+        assert (await mirror.apply(nothing)).changed == 1
+        assert await name_of(mirror, "K1") is None
+        assert (await mirror.apply(ChangeSet(NAME, "patch", ("id", "name"), [["K1", "now"]], 130))).changed == 1
+        assert [each.version for each in await mirror.changes(NAME, since=0, limit=9)][-1] == await mirror.version(NAME)
+
+    async def test_a_field_that_is_not_known_yet_is_not_found(self, mirror: Mirror) -> None:
+        await mirror.prepare(NAME, PEOPLE)
+        with pytest.raises(NotFound, match="has no field mobile"):
+            await mirror.apply(upsert([["K1", "138"]], 100, fields=("id", "mobile")))
+        assert await mirror.version(NAME) == 0
 
     async def test_a_deletion_is_a_change_of_its_own(self, mirror: Mirror) -> None:
         await mirror.prepare(NAME, PEOPLE)

@@ -3,13 +3,15 @@
 import asyncio
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from core.bus import Delivery, Envelope, Reader, Subscription, Transport
+from core.bus import Delivery, Envelope, Reader, Replayed, Span, Subscription, Transport
 from core.errors import Conflict, InvalidInput, NotConnected, NotFound
 
 Open = Callable[[], Awaitable[Transport]]
@@ -182,6 +184,35 @@ class TransportConformance:
         assert dead.dead_ms > 1_700_000_000_000
         assert await transport.depth() == {"mirror": 0}
 
+    async def test_what_was_settled_is_replayed_to_one_subscription_alone(self, open_transport: Open) -> None:
+        transport = await open_transport()
+        one = await transport.subscribe(Subscription("one", "sales.#"))
+        two = await transport.subscribe(Subscription("two", "#"))
+        began_ms = int(time.time()) * 1000
+        topics = ["sales.orders.upsert", "sales.orders.delete", "stock.rooms.upsert"]
+        sent = [envelope(number, topic=topics[number % 3]) for number in range(30)]
+        await transport.publish(sent)
+        assert len(await take_all(one, 20)) == 20
+        assert len(await take_all(two, 30)) == 30
+        whole = Span(began_ms, began_ms + 3_600_000)
+        dry = await transport.past.replay("one", whole, is_dry=True)
+        assert (dry.envelopes, dry.records) == (20, 20), "what the subscription reads"
+        assert began_ms <= dry.first_ms <= dry.last_ms
+        assert await is_quiet(one)
+        wanted = replace(whole, pattern="*.*.delete")
+        assert await transport.past.replay("one", wanted, is_dry=False) == await transport.past.replay("one", wanted, is_dry=True)
+        assert await take_all(one, 10) == [each.id for each in sent if each.topic.endswith("delete")]
+        other = await open_transport()
+        assert (await other.past.replay("two", whole, is_dry=False)).envelopes == 30, "what was put back is not the past"
+        assert await take_all(two, 30) == [each.id for each in sent]
+        assert await is_quiet(one)
+        assert await transport.past.replay("two", Span(0, began_ms - 1000), is_dry=False) == Replayed()
+        assert await transport.past.replay("two", Span(began_ms + 3_600_000, began_ms + 7_200_000), is_dry=False) == Replayed()
+        with pytest.raises(NotFound, match="no durable subscription 'nobody'"):
+            await transport.past.replay("nobody", whole, is_dry=True)
+        with pytest.raises(InvalidInput, match="pattern 'A b' is not segments"):
+            await transport.past.replay("one", replace(whole, pattern="A b"), is_dry=True)
+
     async def test_dead_letters_are_listed_oldest_first_and_redelivered_to_their_own_subscription(
         self, open_transport: Open
     ) -> None:
@@ -205,6 +236,13 @@ class TransportConformance:
         assert await is_quiet(two)
         with pytest.raises(NotFound, match=dead[1].id):
             await other.redeliver(dead[1].id)
+        given_up = await other.discard(dead[0].id)
+        assert (given_up.id, given_up.envelope.id, given_up.cause) == (dead[0].id, "e0", "cause 0")
+        assert [letter.envelope.id for letter in await transport.dead_letters()] == ["e2"]
+        for gone in (dead[0].id, "nonsense"):
+            with pytest.raises(NotFound, match=gone):
+                await other.discard(gone)
+        assert await is_quiet(one)
 
     async def test_depth_counts_what_is_not_settled(self, open_transport: Open) -> None:
         transport = await open_transport()

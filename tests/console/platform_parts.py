@@ -14,6 +14,7 @@ from core.schema import Dataset
 from core.secret import Secret
 from core.supervise import Tasks
 from exchange.jobs import JobRunner, datasets_of
+from exchange.reconcile import Reconciler
 from exchange.replay import Replay
 from registry.app_sessions import Revoker, SqlAppSessions
 from registry.credentials import Credentials
@@ -52,7 +53,7 @@ class Platform:
 async def open_platform(folder: Path) -> AsyncIterator[Platform]:
     """With the users operator and eve (a viewer), both with PASSWORD. Fails if a background task failed."""
     async with AsyncExitStack() as stack:
-        settings = Settings(data_dir=folder, master_key=Secret("k" * 44), public_url="http://127.0.0.1:8080")
+        settings = Settings(data_dir=folder, master_key=Secret("k" * 44), public_url="http://127.0.0.1:8080", bus_keep_s=3600)
         parts = await open_parts(settings, stack, role="back-office")
         # The cheapest argon2: what it costs is tested with the registry.
         users = Users(parts.resources, parts.database, passwords=Passwords(PasswordHasher(1, 8, 1)))
@@ -74,11 +75,14 @@ async def open_platform(folder: Path) -> AsyncIterator[Platform]:
         await SqlUsage(parts.database).prepare()
         await users.create("operator", Secret(PASSWORD), "operator", actor="test")
         await users.create("eve", Secret(PASSWORD), "viewer", actor="test")
-        yield Platform(_control(parts, users, runner, pool, datasets), parts, pool, runner, datasets)
+        comparison = Reconciler(pool.get, parts.mirror, lambda: datasets, tasks)
+        yield Platform(_control(parts, users, runner, comparison, pool, datasets), parts, pool, runner, datasets)
         assert failures == []
 
 
-def _control(parts: Parts, users: Users, runner: JobRunner, pool: SourcePool, datasets: Mapping[str, Dataset]) -> Control:
+def _control(
+    parts: Parts, users: Users, runner: JobRunner, comparison: Reconciler, pool: SourcePool, datasets: Mapping[str, Dataset]
+) -> Control:
     sessions = SqlAppSessions(parts.database)
     return Control(
         registry=Registry(parts.resources, parts.vault, parts.adapters),
@@ -86,6 +90,8 @@ def _control(parts: Parts, users: Users, runner: JobRunner, pool: SourcePool, da
         users=users,
         job_states=parts.job_states,
         quarantine=parts.quarantine,
+        incidents=parts.incidents,
+        sagas=parts.sagas,
         nodes=parts.nodes,
         app_sessions=sessions,
         revoker=Revoker(sessions, parts.bus, node="back-office"),
@@ -93,6 +99,7 @@ def _control(parts: Parts, users: Users, runner: JobRunner, pool: SourcePool, da
         mirror=parts.mirror,
         bus=parts.bus,
         jobs=runner,
+        comparison=comparison,
         sources=pool,
         quarantine_replay=Replay(parts.quarantine, parts.bus, lambda: datasets),
         parts=parts,

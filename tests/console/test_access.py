@@ -16,7 +16,7 @@ def _endpoints(app: FastAPI) -> list[tuple[str, str]]:
 
 def _concrete(path: str) -> str:
     path = path.replace("{section}", "apps")
-    for name in ("name", "key", "row_id", "letter_id", "session_id"):
+    for name in ("name", "key", "row_id", "letter_id", "session_id", "incident_id", "transaction_id", "dataset"):
         path = path.replace(f"{{{name}}}", "nothing").replace(f"{{{name}:path}}", "nothing")
     assert "{" not in path, path
     return path

@@ -65,7 +65,7 @@ def test_each_platform_example_is_accepted(tmp_path: Path, example: str) -> None
     path = tmp_path / "platform.yaml"
     path.write_text(f"version: 1\n{example}", encoding="utf-8")
     document = load_platform(path, {}, load_adapters())
-    new = {"upstreams", "routes", "devices", "issuers", "lists"}
+    new = {"upstreams", "routes", "devices", "issuers", "lists", "contacts"}
     assert new & set(document)
 
 

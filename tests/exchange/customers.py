@@ -18,7 +18,7 @@ from core.clock import epoch_ms
 from core.records import ChangeSet, Rows
 from core.schema import Dataset, Record, Value
 from exchange.services.records import RecordService
-from exchange.services.tiers import Kept, Tiers
+from exchange.services.tiers import Held, Tiers
 from exchange.services.writes import Completion, WriteService
 from storage.journal import SqlJournal
 from storage.mirror import SqlMirror
@@ -79,7 +79,7 @@ class Platform:
 
 
 def make_tiers(shared: SharedCache | None = None) -> Tiers:
-    cache: AppCache[Kept] = AppCache(max_bytes=1 << 20, max_entries=1000)
+    cache: AppCache[Held] = AppCache(max_bytes=1 << 20, max_entries=1000)
     return Tiers(cache, shared or MemorySharedCache(), Coalescer())
 
 

@@ -13,7 +13,7 @@ from bus.delivery import deliver
 from bus.embedded import EmbeddedTransport
 from config.model import Job, Platform, Retry, Schedule
 from config.model import Source as DeclaredSource
-from core.bus import Subscription
+from core.bus import Subscription, Transport
 from core.clock import SystemClock, epoch_ms
 from core.errors import NotConnected
 from core.records import Cursor, Rows, Transaction
@@ -85,11 +85,12 @@ class Exchange:
     """The parts of one node on the files of one folder."""
 
     feed: Feed
-    bus: EmbeddedTransport
+    bus: Transport
     states: SqlJobStates
     quarantine: SqlQuarantine
     mirror: SqlMirror
     runner: JobRunner
+    tasks: Tasks
 
     async def ended(self, count: int = 1) -> list[Run]:
         """Wait until so many runs have ended, the newest first."""
@@ -109,13 +110,17 @@ class Exchange:
 
 
 @asynccontextmanager
-async def exchange_on(folder: Path, feed: Feed, *, faults: list[BaseException] | None = None) -> AsyncIterator[Exchange]:
-    """Everything open; closed and ended at the end, as a node that stops. Loops may fail only where `faults` collects it."""
+async def exchange_on(
+    folder: Path, feed: Feed, *, faults: list[BaseException] | None = None, bus: Transport | None = None
+) -> AsyncIterator[Exchange]:
+    """Everything open; closed and ended at the end, as a node that stops. Loops may fail only where `faults` collects it. Without a
+    `bus` (open, closed here) it is the embedded one."""
     failures: list[BaseException] = [] if faults is None else faults
     tasks = Tasks(lambda _, error: failures.append(error))
     database = await open_sqlite(folder / "platform.db")
-    bus = EmbeddedTransport(folder / "bus.db")
-    await bus.open()
+    if bus is None:
+        bus = embedded = EmbeddedTransport(folder / "bus.db")
+        await embedded.open()
     states, quarantine, mirror = SqlJobStates(database), SqlQuarantine(database), SqlMirror(database)
     await states.prepare()
     await quarantine.prepare()
@@ -126,7 +131,7 @@ async def exchange_on(folder: Path, feed: Feed, *, faults: list[BaseException] |
     reader = await bus.subscribe(Subscription(name="mirror", pattern="#"))
     tasks.spawn(deliver(reader, MirrorSink(mirror, bus, node="node")), name="mirror")
     try:
-        yield Exchange(feed, bus, states, quarantine, mirror, runner)
+        yield Exchange(feed, bus, states, quarantine, mirror, runner, tasks)
     finally:
         await tasks.close()
         await bus.close()

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from config.model import Job
 from core.bus import Channel, Envelope
 from core.records import BadRow, Frames, Rows, Transaction
 from core.schema import Dataset, Format
 from core.stores import Run
 from exchange.collection import Collection
+from exchange.drift import Watch
 from exchange.intake import Intake
 from exchange.sinks import change_set
 from tests.exchange.feed import CUSTOMERS, NAME, Feed, exchange_on, platform
@@ -42,8 +44,18 @@ async def test_nothing_is_promised_before_what_is_behind_it_is_durable(tmp_path:
         run = await exchange.states.begin("load", day="20240510")
         intake = Intake(NAME, CUSTOMERS, job="load", batch_id=run.batch_id, bus=exchange.bus, quarantine=exchange.quarantine)
         clock = exchange.runner._clock
-        collection = Collection(run, feed, CUSTOMERS, intake, exchange.states, clock, owner="node")
-        await collection.collect(is_full=False, batch_rows=10)
+        collection = Collection(
+            run,
+            feed,
+            CUSTOMERS,
+            lambda *_: intake,
+            exchange.states,
+            clock,
+            Watch("load", Job(NAME), exchange.states, None, None),
+            owner="node",
+            is_pausing=lambda: False,
+        )
+        await collection.collect(is_fresh=False, batch_rows=10)
     assert told == ["bus 1", "quarantine 1", "checkpoint {'value': 1} acknowledged 0", "bus 0"]
     assert feed.acknowledged == [2]
 

@@ -99,6 +99,30 @@ async def test_while_the_source_is_down_the_last_answer_serves_with_its_age(erro
     assert await read(tiers, source, SHORT) == (b"two", "db")
 
 
+async def test_a_change_that_was_announced_does_not_take_the_last_answer_from_who_cannot_ask() -> None:
+    tiers, source = make_tiers(), Source()
+    await read(tiers, source)
+    tiers.announce("sales.customers", 2)
+    source.error = NotConnected("down")
+    assert (await read(tiers, source))[0] == b"one"
+    source.error, source.text = None, b"two"
+    assert await read(tiers, source) == (b"two", "db")
+    assert await read(tiers, source) == (b"two", "app")
+
+
+async def test_with_source_and_shared_cache_down_the_app_cache_serves_what_it_last_had() -> None:
+    brief = Freshness(app_s=0.05, cache_s=60, stale_s=60)
+    tiers, source = make_tiers(_Down()), Source()
+    await read(tiers, source, brief)
+    await asyncio.sleep(0.1)
+    source.error = NotConnected("down")
+    assert await read(tiers, source, brief) == (b"one", "app")
+    await asyncio.sleep(0.1)
+    old = Freshness(app_s=0.01, cache_s=0.01, stale_s=0)
+    with pytest.raises(NotConnected):
+        await read(tiers, source, old)
+
+
 async def test_past_its_staleness_an_answer_serves_no_more() -> None:
     tiers, source, brief = make_tiers(), Source(), Freshness(app_s=0, cache_s=0.05, stale_s=0.1)
     await read(tiers, source, brief)

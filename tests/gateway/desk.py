@@ -33,7 +33,7 @@ from registry.credentials import Credentials, Issued
 from registry.registry import Registry
 from registry.snapshot import Snapshot, build_snapshot
 from registry.tokens import SigningKeys
-from server.data_services import make_services, make_tiers, prepare_mirror
+from server.data_services import make_services, make_tiers, make_transactions, prepare_mirror
 from server.parts import Parts, open_parts
 from server.sources import SourcePool
 from tests.gateway.ledger import Ledger
@@ -68,8 +68,15 @@ def document() -> dict[str, Any]:
                 "filters": ["channel", "name"],
                 "writable": ["name", "channel", "score", "tags"],
                 "max_limit": 50,
+                "transactional": True,
             },
-            "visits": {"kind": "synchronous", "dataset": "crm.visits", "writable": ["note"], "source_reads": True},
+            "visits": {
+                "kind": "synchronous",
+                "dataset": "crm.visits",
+                "writable": ["note"],
+                "source_reads": True,
+                "transactional": True,
+            },
             "points": {"kind": "realtime", "call": {"source": "crm", "operation": "points", "key": "member"}},
             "hidden": {"kind": "asynchronous", "dataset": "crm.customers", "enabled": False},
         },
@@ -187,7 +194,7 @@ async def open_desk(folder: Path, *, tasks: Tasks, declared: dict[str, Any] | No
         limits = parts.limits
         lasting = Lasting(limits.shared, limits.local, access, sessions, parts.usage, tasks.spawn)
         lasting.upstreams.reload(snapshot.platform.upstreams)
-        router = Router(Composer(lasting).compose(snapshot, services.services))
+        router = Router(Composer(lasting).compose(snapshot, services.services, make_transactions(services, parts)))
         made = Tokens(snapshot, issuer=PUBLIC_URL)
         tokens = {name: made.make(name, each.key, snapshot.platform.apps[name].scopes) for name, each in issued.items()}
         yield Desk(parts, snapshot, router, ledger, issued, tokens)

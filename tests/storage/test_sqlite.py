@@ -82,8 +82,9 @@ async def test_a_full_disk_changes_nothing_and_is_told(tmp_path: Path) -> None:
     await make_table(database)
     await _fill(database, 10)
     await _limit_pages(database, 20)
-    with pytest.raises(Unavailable, match=r"platform\.db: database or disk is full; free some disk space, nothing was changed"):
+    with pytest.raises(Unavailable, match=r"no room is left on the disk of platform\.db: free some, nothing was changed") as caught:
         await _change_and_fill(database)
+    assert caught.value.specific_code == "disk_full"
     assert len(await ids(database)) == 10
     assert await database.query("SELECT count(*) FROM t WHERE n = 1") == [(0,)]
     await _limit_pages(database, 1_000_000)
