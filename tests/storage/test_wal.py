@@ -10,8 +10,8 @@ import pytest
 from storage.wal import use_wal
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+def _opened(path: Path, *, timeout_s: float = 0) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
 
 
 def test_who_is_told_that_the_file_is_locked_tries_again(tmp_path: Path) -> None:
@@ -34,7 +34,8 @@ def test_of_many_who_open_a_new_file_at_once_each_succeeds(tmp_path: Path) -> No
     failures: list[Exception] = []
 
     def begin(path: Path, together: threading.Barrier) -> None:
-        with closing(_opened(path)) as connection:
+        # The wait is that of the callers: a read may meet the last of the others, who holds the whole file while it closes.
+        with closing(_opened(path, timeout_s=60)) as connection:
             together.wait()
             try:
                 use_wal(connection, within_s=60)
