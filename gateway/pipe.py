@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from core.errors import PlatformError
 from gateway.http1.message import Request, Response
 from gateway.stage import AnswerStage, BodyStage, EndStage, Handler, RescueStage, Stage
 
@@ -50,8 +51,9 @@ class Pipe:
 
 
 async def run(pipe: Pipe, request: Request) -> Response:
-    """The request through all stages to the pipe's handler, and its answer back. Raises what they raise. `on_end` is called for
-    the stages that were reached once the answer stands; a streamed answer is written after that."""
+    """The request through all stages to the pipe's handler, and its answer back. Raises what they raise, unless a stage has an
+    answer for it. `on_end` is called for the stages that were reached once the answer stands; a streamed answer is written after
+    that."""
     reached = 0
     response: Response | None = None
     try:
@@ -68,11 +70,27 @@ async def run(pipe: Pipe, request: Request) -> Response:
             response = await pipe.handler(request)
             reached += 1  # no stage answered: all of them see the answer
         return await answered(pipe, request, response, reached - 1)
+    except PlatformError as error:
+        return await _rescued(pipe, request, error, min(reached, len(pipe.rescues)))
     finally:
         request.ended = request.ended or asyncio.get_running_loop().time()
         for end in pipe.ends[:reached]:
             if end is not None:
                 end(request)
+
+
+async def _rescued(pipe: Pipe, request: Request, error: PlatformError, below: int) -> Response:
+    """The answer that a stage below this number has for a failure behind it; as `gateway.http1.exchange` does it."""
+    while below:
+        below -= 1
+        rescue = pipe.rescues[below]
+        response = None if rescue is None else rescue(request, error)
+        if response is not None:
+            try:
+                return await answered(pipe, request, response, below)
+            except PlatformError as failed:
+                error = failed
+    raise error
 
 
 async def answered(pipe: Pipe, request: Request, response: Response, below: int) -> Response:

@@ -30,6 +30,8 @@ from gateway.response_cache import ResponseStore
 from gateway.router import Router
 from gateway.sessions import SessionParts
 from gateway.shaping import route_fields, route_shaping, service_fields, service_shaping
+from gateway.soap.contract import contract_of, why_untyped
+from gateway.soap.front import faceless_entries, soap_entries
 from gateway.stage import Handler, Request, Response, Stage
 from gateway.stages.authenticate import Authenticate
 from gateway.stages.authorise import Admission, Authorise
@@ -162,7 +164,8 @@ class _Pipes:
         shaping, views = service_shaping(name, declared), self._shared.views.get(name)
         policies = declared.policies
         known, limit = self._known(policies), self._limit(policies, name)
-        entries = []
+        entries: list[Entry] = []
+        by_operation: dict[str, Pipe] = {}
         for method, path, operation, handler in _operations(name, front, is_writable=declared.kind == "synchronous"):
             scope = f"{name}:{'read' if method == 'GET' else 'write'}"
             access = [*known, Authorise(self._admission, scope, name, operation), *limit]
@@ -172,8 +175,14 @@ class _Pipes:
                 "timeout_s": policies.timeout_s,
                 "max_body_bytes": min(policies.max_body_bytes, MAX_RECORD_BYTES),
             }
-            entries.append(_entry(method, path, Pipe(name, stages, handler=handler, **limits)))
-        return entries
+            by_operation[operation] = pipe = Pipe(name, stages, handler=handler, **limits)
+            entries.append(_entry(method, path, pipe))
+        reason = why_untyped(declared, dataset)
+        if dataset is None or reason is not None:
+            return entries + faceless_entries(name, by_operation["get"], reason or "")
+        charge, read = [Authorise(self._admission, None, ""), *limit], Authorise(self._admission, f"{name}:read", "")
+        contract = contract_of(name, declared, dataset)
+        return entries + soap_entries(contract, by_operation, views, charge, read, self._lasting.sessions.public_url)
 
     def route(self, name: str, route: Route) -> Pipe:
         policies, lasting = route.policies, self._lasting

@@ -47,6 +47,7 @@ _STATUS_OF_CODE = {
     "method_unknown": 501,
     "upstream_failed": 502,
     "upstream_malformed": 502,
+    "xml_unrepresentable": 502,
     "answer_too_large": 502,
     "version_unsupported": 505,
 }
@@ -83,17 +84,29 @@ def status_of(error: PlatformError) -> int:
     return _STATUS_OF_CODE.get(error.specific_code) or next(known, 500)
 
 
+def titles_of(error: PlatformError) -> tuple[str, str]:
+    """What its status means, in English and in Chinese."""
+    return _TITLES[status_of(error)]
+
+
+def detail_of(error: PlatformError) -> str:
+    """What may be told to the caller: of a failure of the platform itself nothing but where it is found."""
+    if status_of(error) == 500:
+        return "internal error; the operator finds it under this request id"
+    return _printable(error.detail)
+
+
 def problem(error: PlatformError, request: Request) -> Response:
     """`{"type", "title", "status", "code", "detail", "request_id"}`; the title follows Accept-Language (en or zh)."""
     status = status_of(error)
-    english, chinese = _TITLES[status]
+    english, chinese = titles_of(error)
     is_chinese = request.headers.get("accept-language", "").lower().startswith("zh")
     body = {
         "type": f"urn:zhiyun:problem:{error.specific_code}",
         "title": chinese if is_chinese else english,
         "status": status,
         "code": error.specific_code,
-        "detail": _printable(error.detail) if status != 500 else "internal error; the operator finds it under this request id",
+        "detail": detail_of(error),
         "request_id": request.request_id,
     }
     headers = [("Content-Type", "application/problem+json"), ("Content-Language", "zh" if is_chinese else "en")]
