@@ -145,7 +145,7 @@ async def test_a_service_whose_answer_has_no_type_says_so(desk: Desk) -> None:
     assert (await desk.ask("GET", "/soap/points?wsdl")).status == 404
 
 
-async def test_masks_hold_and_a_masked_number_is_nil(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_masks_hold_and_a_masked_number_is_nil(tmp_path: Path) -> None:
     declared = document()
     declared["apps"]["shop"]["grants"] = {
         "customers": {"fields": ["customer_id", "name", "score"], "masks": {"name": {"keep_first": 1}, "score": {}}}
