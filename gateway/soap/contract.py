@@ -1,4 +1,4 @@
-"""What a service offers over SOAP: its operations and their elements, from its declared dataset. Pure; made when a snapshot is loaded.
+"""What a service offers over SOAP: its operations and their elements, from its declared dataset. Pure; made with a snapshot.
 
 Elements are in the order of an xsd:sequence. What the answer's JSON has in header fields (`etag`) is an element here.
 """

@@ -1,4 +1,4 @@
-"""`POST /soap/<service>` and `GET /soap/<service>?wsdl`: a SOAP request becomes the JSON request that means the same, goes through the
+"""`POST /soap/<service>` and `GET /soap/<service>?wsdl`: a SOAP request becomes its JSON twin, goes through the
 rest of that operation's own pipe, and its answer comes back as XML. Holds no data logic and decides nothing about access.
 
 Authentication sees the request as it came (a signature covers its bytes), and limits charge it before any XML is read; the stages

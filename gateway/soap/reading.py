@@ -47,10 +47,10 @@ class Envelope:
 class NotUnderstood(InvalidInput):
     """Header blocks that must be understood and are not; `names` in Clark's notation."""
 
-    code = "must_understand"
-
     def __init__(self, names: list[str]) -> None:
-        super().__init__(f"header blocks that must be understood are not: {', '.join(name[:200] for name in names[:5])}")
+        super().__init__(
+            f"header blocks that must be understood are not: {', '.join(name[:200] for name in names[:5])}", code="must_understand"
+        )
         self.names = names
 
 
