@@ -4,6 +4,7 @@ depth and number of elements are bounded while it reads, bytes by the pipe.
 Then the envelope's sense: version, header blocks that must be understood, the one element of its body.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 from xml.etree.ElementTree import ParseError
@@ -47,10 +48,8 @@ class Envelope:
 class NotUnderstood(InvalidInput):
     """Header blocks that must be understood and are not; `names` in Clark's notation."""
 
-    def __init__(self, names: list[str]) -> None:
-        super().__init__(
-            f"header blocks that must be understood are not: {', '.join(name[:200] for name in names[:5])}", code="must_understand"
-        )
+    def __init__(self, detail: str, *, code: str | None = None, names: Sequence[str] = ()) -> None:
+        super().__init__(detail, code=code)
         self.names = names
 
 
@@ -142,7 +141,8 @@ def _check_headers(header: Node, version: Version) -> None:
         if asked in ("1", "true") and target in version.here:
             names.append(block.name)
     if names:
-        raise NotUnderstood(names)
+        told = ", ".join(name[:200] for name in names[:5])
+        raise NotUnderstood(f"not understood, but it must be: {told}", code="must_understand", names=names)
 
 
 def _malformed(text: str) -> InvalidInput:
