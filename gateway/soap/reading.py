@@ -48,8 +48,8 @@ class Envelope:
 class NotUnderstood(InvalidInput):
     """Header blocks that must be understood and are not; `names` in Clark's notation."""
 
-    def __init__(self, detail: str, *, code: str | None = None, names: Sequence[str] = ()) -> None:
-        super().__init__(detail, code=code)
+    def __init__(self, refusal: InvalidInput, names: Sequence[str]) -> None:
+        super().__init__(refusal.detail, code=refusal.specific_code)
         self.names = names
 
 
@@ -142,7 +142,8 @@ def _check_headers(header: Node, version: Version) -> None:
             names.append(block.name)
     if names:
         told = ", ".join(name[:200] for name in names[:5])
-        raise NotUnderstood(f"not understood, but it must be: {told}", code="must_understand", names=names)
+        refusal = InvalidInput(f"not understood, but it must be: {told}", code="must_understand")
+        raise NotUnderstood(refusal, names)
 
 
 def _malformed(text: str) -> InvalidInput:
