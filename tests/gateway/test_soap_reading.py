@@ -8,8 +8,8 @@ from core.errors import InvalidInput
 from gateway.soap.reading import MAX_DEPTH, MAX_NODES, Node, envelope, parsed
 from gateway.soap.versions import SOAP11, SOAP12
 
-GOOD = f'<?xml version="1.0"?><e:Envelope xmlns:e="{SOAP11.envelope}"><e:Header/><e:Body><a xmlns="urn:a">甲 &amp; 乙</a></e:Body>'
-    "</e:Envelope>"
+_BODY = '<a xmlns="urn:a">甲 &amp; 乙</a>'
+GOOD = f'<?xml version="1.0"?><e:Envelope xmlns:e="{SOAP11.envelope}"><e:Header/><e:Body>{_BODY}</e:Body></e:Envelope>'
 REFUSALS = {"soap_malformed", "soap_version_mismatch", "unsupported_media_type", "must_understand"}
 
 
