@@ -12,8 +12,8 @@ Event = Literal["upsert", "patch", "delete", "sweep"]
 
 
 class Webhook(Part, frozen=True):
-    """Changes of the datasets of `services` are posted to `url` as CloudEvents 1.0, signed with each of `secrets` (during a rotation
-    the new one and the old one).
+    """Changes of the datasets of `services` are posted to `url` as CloudEvents 1.0, signed with each of `secrets` (while they
+    are rotated: the new one and the old one).
 
     `app` owns it: what its scopes and grants let it read of the services' changes is delivered, and masked as they say. Of
     the events, `patch` sets some fields and `sweep` tells that records not seen since a moment are gone at the source.
