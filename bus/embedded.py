@@ -102,6 +102,17 @@ class EmbeddedTransport:
         self._readers = {known for known in self._readers if not known.is_closed} | {reader}
         return reader
 
+    async def unsubscribe(self, name: str) -> None:
+        for reader in self._readers:
+            if reader.subscription.durable and reader.subscription.name == name:
+                await reader.close()
+        dropped = await self.write(lambda db: log.remove(db, name), is_synced=True)
+        if dropped:
+            _logger.warning("a subscription was removed with its dead letters", subscription=name, dead_letters=dropped)
+
+    async def bury(self, name: str, envelope: Envelope, cause: str, attempts: int) -> None:
+        await self.write(lambda db: log.bury_beside(db, name, envelope, cause, attempts), is_synced=True)
+
     async def depth(self) -> dict[str, int]:
         return await self.read(log.depth)
 

@@ -8,13 +8,14 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from itertools import chain
 
+import structlog
 from msgspec import Struct
 
 from bus.packing import pack, unpack
 from bus.topics import matcher
-from core.bus import Channel, DeadLetter, Envelope, Subscription
+from core.bus import LOST_TYPE, Channel, DeadLetter, Envelope, Subscription
 from core.clock import epoch_ms
-from core.errors import Conflict, Limited, NotFound
+from core.errors import Conflict, Limited, NotConnected, NotFound
 from core.ids import new_id
 
 _TABLES: dict[Channel, str] = {"data": "data_messages", "control": "control_messages"}
@@ -26,6 +27,7 @@ DROP INDEX IF EXISTS {table}__topic;
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS subscriptions (name TEXT PRIMARY KEY, pattern TEXT NOT NULL, channel TEXT NOT NULL,
     floor INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS yielding (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS deliveries (subscription TEXT NOT NULL, position INTEGER NOT NULL, attempts INTEGER NOT NULL,
     due_ms INTEGER NOT NULL DEFAULT 0, is_settled INTEGER NOT NULL DEFAULT 0, cause TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (subscription, position)) WITHOUT ROWID;
@@ -36,6 +38,8 @@ INSERT OR IGNORE INTO stored VALUES (1, 0);
 """
 _GRACE_MS = 5_000  # how long a message stays for the broadcast readers of other processes, which look every few hundredths
 _TRIM_STEP = 1_000
+_LOST_TOPIC = "lost"
+_logger = structlog.get_logger(__name__)
 _ROWS_AT_ONCE = 100
 _FULL_RETRY_S = 5.0
 
@@ -129,7 +133,7 @@ def put_back(connection: sqlite3.Connection, name: str, bodies: Sequence[tuple[s
 def _make_room(connection: sqlite3.Connection, size: int, max_bytes: int) -> None:
     """What is kept for replays alone goes first."""
     while _stored_bytes(connection) + size > max_bytes:
-        if not trim(connection, "data"):
+        if not trim(connection, "data") and not make_way(connection):
             raise Limited(
                 f"the bus is full: {_stored_bytes(connection)} of {max_bytes} bytes wait for a subscription; "
                 "see its depth, and start its reader or raise the bus's size",
@@ -160,11 +164,26 @@ def declare(connection: sqlite3.Connection, subscription: Subscription) -> None:
             f"subscription {subscription.name!r} already reads {row[0]!r} of {row[1]}, not {subscription.pattern!r} of "
             f"{subscription.channel}: give the new one another name"
         )
+    if subscription.yields:
+        connection.execute("INSERT OR IGNORE INTO yielding VALUES (?)", (subscription.name,))
+    else:
+        connection.execute("DELETE FROM yielding WHERE name = ?", (subscription.name,))
+
+
+def remove(connection: sqlite3.Connection, name: str) -> int:
+    """Forget a durable subscription; how many dead letters went with it."""
+    connection.execute("DELETE FROM subscriptions WHERE name = ?", (name,))
+    connection.execute("DELETE FROM yielding WHERE name = ?", (name,))
+    connection.execute("DELETE FROM deliveries WHERE subscription = ?", (name,))
+    return connection.execute("DELETE FROM dead_letters WHERE subscription = ?", (name,)).rowcount
 
 
 def floor(connection: sqlite3.Connection, name: str) -> int:
     """The position up to which the subscription has settled everything."""
-    return int(connection.execute("SELECT floor FROM subscriptions WHERE name = ?", (name,)).fetchone()[0])
+    row = connection.execute("SELECT floor FROM subscriptions WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise NotConnected(f"subscription {name!r} was removed")
+    return int(row[0])
 
 
 def progress(connection: sqlite3.Connection, name: str) -> dict[int, Progress]:
@@ -234,6 +253,13 @@ def bury(connection: sqlite3.Connection, name: str, envelope: Envelope, cause: s
         "INSERT INTO dead_letters (id, subscription, body, cause, attempts, dead_ms) VALUES (?, ?, ?, ?, ?, ?)",
         (new_id("dead_"), name, pack(envelope), cause, attempts, epoch_ms()),
     )
+
+
+def bury_beside(connection: sqlite3.Connection, name: str, envelope: Envelope, cause: str, attempts: int) -> None:
+    """Add a dead letter of what has been settled. Raises NotFound for an unknown subscription."""
+    if connection.execute("SELECT 1 FROM subscriptions WHERE name = ?", (name,)).fetchone() is None:
+        raise NotFound(f"there is no durable subscription {name!r}")
+    bury(connection, name, envelope, cause, attempts)
 
 
 def dead_letters(connection: sqlite3.Connection, limit: int) -> list[DeadLetter]:
@@ -307,3 +333,54 @@ def trim(connection: sqlite3.Connection, channel: Channel, *, keep_ms: int = 0) 
     if channel == "data":
         connection.execute("UPDATE stored SET bytes = bytes - ?", (size,))
     return deleted
+
+
+def make_way(connection: sqlite3.Connection) -> bool:
+    """Drop the oldest data messages that only subscriptions which yield still wait for, at most a thousand of them; whether there
+    were any. Each subscription that loses some finds an envelope of LOST_TYPE instead, once, behind what waits."""
+    firm = connection.execute(
+        "SELECT min(floor) FROM subscriptions WHERE channel = 'data' AND name NOT IN (SELECT name FROM yielding)"
+    ).fetchone()[0]
+    bound = end(connection, "data") if firm is None else firm
+    slow = connection.execute(
+        "SELECT name, pattern, floor FROM subscriptions JOIN yielding USING (name) WHERE channel = 'data' AND floor < ?", (bound,)
+    ).fetchall()
+    if not slow:
+        return False
+    table = _TABLES["data"]
+    # Not what the grace of `trim` keeps: its loss would give no room.
+    old = f"SELECT position FROM {table} WHERE position <= ? AND position > ? AND stored_ms < ? ORDER BY position LIMIT ?"  # noqa: S608
+    lowest = min(low for _, _, low in slow)
+    positions = connection.execute(old, (bound, lowest, epoch_ms() - _GRACE_MS, _TRIM_STEP)).fetchall()
+    if not positions:
+        return False
+    cut = positions[-1][0]
+    for name, pattern, low in slow:
+        if low < cut:
+            lost = _matching(connection, name, matcher(pattern), low, cut)
+            raise_floor(connection, name, cut)
+            if lost:
+                _tell_lost(connection, name, lost)
+    return True
+
+
+def _matching(connection: sqlite3.Connection, name: str, matches: Callable[[str], bool], low: int, high: int) -> int:
+    rows = connection.execute(
+        f"SELECT topic, target FROM {_TABLES['data']} WHERE position > ? AND position <= ? AND (target IS NULL OR target = ?)",  # noqa: S608
+        (low, high, name),
+    )
+    return sum(target is not None or matches(topic) for topic, target in rows)
+
+
+def _tell_lost(connection: sqlite3.Connection, name: str, lost: int) -> None:
+    _logger.error("the bus is full: the oldest envelopes of a slow subscription were dropped", subscription=name, envelopes=lost)
+    table, key = _TABLES["data"], f"lost:{name}"
+    known = f"SELECT 1 FROM {table} WHERE target = ? AND topic = ? AND position > (SELECT floor FROM subscriptions WHERE name = ?)"  # noqa: S608
+    if connection.execute(known, (name, _LOST_TOPIC, name)).fetchone() is not None:
+        return  # one that waits says it for both
+    body = pack(Envelope(new_id(), _LOST_TOPIC, "bus", epoch_ms(), key, lost, LOST_TYPE, b""))
+    connection.execute(
+        f"INSERT INTO {table} (topic, target, stored_ms, body) VALUES (?, ?, ?, ?)",  # noqa: S608
+        (_LOST_TOPIC, name, epoch_ms(), body),
+    )
+    connection.execute("UPDATE stored SET bytes = bytes + ?", (len(body),))

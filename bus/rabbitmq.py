@@ -162,12 +162,36 @@ class RabbitTransport:
             name = f"{subscription.name}.{self._node}.{new_id()}"
             queue = await channel.declare_queue(name, exclusive=True, auto_delete=True)
         await queue.bind(layout.EXCHANGES[subscription.channel], subscription.pattern)
-        reader = RabbitReader(self, subscription, channel)
+        reader = RabbitReader(_Serving(self), subscription, channel)
         await reader.start(queue)
         return reader
 
     async def _declare(self, channel: AbstractRobustChannel, name: str, arguments: dict[str, object]) -> None:
         await channel.declare_queue(name, durable=True, arguments=arguments, robust=False)
+
+    async def unsubscribe(self, name: str) -> None:
+        for reader in self._readers:
+            if reader.subscription.durable and reader.subscription.name == name:
+                await reader.close()
+        queues = {queue for known, queue in self._entries() if known == name}
+        if not queues or self._directory is None:
+            return
+        async with self._bounded():
+            channel = await self._plain_channel()
+            for queue in sorted(queues | {layout.dead_queue(name)}):
+                await channel.queue_delete(queue)
+            await channel.close()
+            await self._directory.remove(name)
+
+    async def bury(self, name: str, envelope: Envelope, cause: str, attempts: int) -> None:
+        if name not in {known for known, _ in self._entries()}:
+            raise NotFound(f"there is no durable subscription {name!r}")
+        await self._bury(name, envelope, cause, attempts)
+
+    async def _bury(self, name: str, envelope: Envelope, cause: str, attempts: int) -> None:
+        headers: dict[str, str | int] = {layout.CAUSE: cause, layout.ATTEMPTS: attempts}
+        headers |= {layout.DEAD_ID: new_id("dead_"), layout.DEAD_MS: epoch_ms()}
+        await self._send("", [(layout.dead_queue(name), envelope, pack(envelope))], **headers)
 
     async def depth(self) -> dict[str, int]:
         """Of what another process reads, the up to `prefetch` envelopes in its hands are not counted: AMQP does not tell."""
@@ -214,36 +238,6 @@ class RabbitTransport:
             await asyncio.sleep(0.1)
         raise NotFound(f"there is no dead letter {dead_letter_id!r}: it was redelivered or discarded, or never was")
 
-    async def settle(self, message: AbstractIncomingMessage, *, accepts: bool) -> None:
-        """For the readers: done, or to the dead letters by the broker itself."""
-        async with self._bounded():
-            await (message.ack() if accepts else message.reject(requeue=False))
-
-    async def send_dead(self, subscription: Subscription, envelope: Envelope, cause: str, attempts: int) -> None:
-        """For the readers: a dead letter, stored before the original is acknowledged."""
-        headers: dict[str, str | int] = {layout.CAUSE: cause, layout.ATTEMPTS: attempts}
-        headers |= {layout.DEAD_ID: new_id("dead_"), layout.DEAD_MS: epoch_ms()}
-        await self._send("", [(layout.dead_queue(subscription.name), envelope, pack(envelope))], **headers)
-
-    async def send_later(self, subscription: Subscription, envelope: Envelope, attempts: int, delay_s: float) -> None:
-        """For the readers: into the broker's queue of that delay, from which it comes back by itself."""
-        delay_ms = round(delay_s * 1000)
-        name = layout.retry_queue(subscription.name, delay_ms)
-        await self._ready()
-        async with self._bounded():
-            if self._publisher is not None and self._directory is not None:
-                await self._declare(self._publisher, name, layout.retry_arguments(subscription.name, delay_ms))
-                await self._directory.add(subscription, name)
-        await self._send("", [(name, envelope, pack(envelope))], **{layout.ATTEMPTS: attempts})
-
-    async def end(self, channel: AbstractRobustChannel) -> None:
-        """For the readers: close their channel, which gives back what is unsettled."""
-        if self._is_closed:
-            return  # the connection takes its channels with it
-        with suppress(PlatformError):  # no broker: it gives back what is unsettled by itself
-            async with self._bounded():
-                await channel.close()
-
     async def close(self) -> None:
         if self._is_closed:
             return
@@ -254,6 +248,42 @@ class RabbitTransport:
             with suppress(PlatformError):
                 async with self._bounded():
                     await self._connection.close()
+
+
+class _Serving:
+    """See bus.rabbitmq_reader.Broker."""
+
+    def __init__(self, transport: RabbitTransport) -> None:
+        self._transport = transport
+
+    async def settle(self, message: AbstractIncomingMessage, *, accepts: bool) -> None:
+        """Done, or to the dead letters by the broker itself."""
+        async with self._transport._bounded():
+            await (message.ack() if accepts else message.reject(requeue=False))
+
+    async def send_dead(self, subscription: Subscription, envelope: Envelope, cause: str, attempts: int) -> None:
+        """A dead letter, stored before the original is acknowledged."""
+        await self._transport._bury(subscription.name, envelope, cause, attempts)
+
+    async def send_later(self, subscription: Subscription, envelope: Envelope, attempts: int, delay_s: float) -> None:
+        """Into the broker's queue of that delay, from which it comes back by itself."""
+        delay_ms = round(delay_s * 1000)
+        name = layout.retry_queue(subscription.name, delay_ms)
+        await self._transport._ready()
+        async with self._transport._bounded():
+            publisher, directory = self._transport._publisher, self._transport._directory
+            if publisher is not None and directory is not None:
+                await self._transport._declare(publisher, name, layout.retry_arguments(subscription.name, delay_ms))
+                await directory.add(subscription, name)
+        await self._transport._send("", [(name, envelope, pack(envelope))], **{layout.ATTEMPTS: attempts})
+
+    async def end(self, channel: AbstractRobustChannel) -> None:
+        """Close a reader's channel, which gives back what is unsettled."""
+        if self._transport._is_closed:
+            return  # the connection takes its channels with it
+        with suppress(PlatformError):  # no broker: it gives back what is unsettled by itself
+            async with self._transport._bounded():
+                await channel.close()
 
 
 class _Replaying:

@@ -13,12 +13,14 @@ from core.ids import new_id
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A queue that holds envelopes of a subscription; an entry without a queue marks how far a starting process has read."""
+    """A queue that holds envelopes of a subscription; an entry without a queue marks how far a starting process has read,
+    one that `is_gone` that the subscription was removed."""
 
     name: str
     pattern: str = ""
     channel: Channel = "data"
     queue: str = ""
+    is_gone: bool = False
 
 
 class Directory:
@@ -40,7 +42,9 @@ class Directory:
 
     async def _learn(self, message: AbstractIncomingMessage) -> None:
         entry = msgspec.msgpack.decode(message.body, type=Entry)
-        if entry.queue:
+        if entry.is_gone:
+            self._forget(entry.name)
+        elif entry.queue:
             self.entries.add(entry)
         elif entry.name == self._marker:
             self._has_caught_up.set()
@@ -65,3 +69,11 @@ class Directory:
         if entry not in self.entries:
             await self._write(entry)
             self.entries.add(entry)
+
+    async def remove(self, name: str) -> None:
+        """Make known that a subscription and its queues are gone."""
+        await self._write(Entry(name, is_gone=True))
+        self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        self.entries -= {entry for entry in self.entries if entry.name == name}

@@ -47,6 +47,7 @@ for name, text in (
     ("issuer", "Third parties whose tokens are believed 令牌签发方"),
     ("list", "Black and white lists of the whole platform 黑白名单"),
     ("contact", "Who is told when something fails 告警联系人"),
+    ("webhook", "Whom changes of records are posted to 变更推送"),
 ):
     declared = group(text)
     resources.add(declared, name)

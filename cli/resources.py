@@ -29,8 +29,9 @@ SECTIONS: Mapping[str, str] = {
     "issuer": "issuers",
     "list": "lists",
     "contact": "contacts",
+    "webhook": "webhooks",
 }
-SWITCHED = frozenset({"app", "proxy", "service", "device", "job", "route", "issuer", "list", "contact"})
+SWITCHED = frozenset({"app", "proxy", "service", "device", "job", "route", "issuer", "list", "contact", "webhook"})
 """Kinds that can be disabled. Written here, since the model takes too long to import for a help text."""
 
 _ALL = {"app": " together with its keys", "proxy": " together with its keys"}
@@ -96,6 +97,14 @@ _COLUMNS: Mapping[str, Mapping[str, _Column]] = {
     "contact": {
         "WAYS": lambda b: [way for way in ("webhook", "wecom", "mail") if b.get(way)],
         "ESCALATES TO": lambda b: b.get("escalate_to") or "",
+        "ENABLED": lambda b: b.get("enabled", True),
+        "TITLE": lambda b: b.get("title", ""),
+    },
+    "webhook": {
+        "SERVICES": lambda b: b["services"],
+        "EVENTS": lambda b: b.get("events") or "all",
+        "APP": lambda b: b["app"],
+        "URL": lambda b: b["url"],
         "ENABLED": lambda b: b.get("enabled", True),
         "TITLE": lambda b: b.get("title", ""),
     },

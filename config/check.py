@@ -14,6 +14,7 @@ from config.check_references import References
 from config.check_routes import route_problems
 from config.check_upstreams import upstream_problems
 from config.check_values import schedule_problems
+from config.check_webhooks import webhook_problems
 from config.contacts import Contact
 from config.model import Job, Platform, Service, Source
 from config.policies import Policies
@@ -55,6 +56,7 @@ class _Check:
         for name, upstream in platform.upstreams.items():
             yield from upstream_problems(upstream, ("upstreams", name))
         yield from route_problems(references)
+        yield from webhook_problems(references)
 
     @property
     def platform(self) -> Platform:

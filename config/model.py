@@ -12,6 +12,7 @@ from config.contacts import Contact
 from config.policies import Count, Grant, Policies, Positive
 from config.policies import Part as Part
 from config.upstreams import ResourceName, Route, Upstream
+from config.webhooks import Webhook
 from core.schema import Dataset
 
 DatasetRef = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*\.[a-z][a-z0-9_]*$", description="<source>.<dataset>")]
@@ -217,6 +218,7 @@ class Platform(Part, frozen=True):
     issuers: dict[ResourceName, Issuer] = {}
     lists: dict[ResourceName, AccessList] = {}
     contacts: dict[ResourceName, Contact] = {}
+    webhooks: dict[ResourceName, Webhook] = {}
 
 
 KINDS: dict[str, tuple[str, type[Part]]] = {
@@ -232,5 +234,6 @@ KINDS: dict[str, tuple[str, type[Part]]] = {
     "upstream": ("upstreams", Upstream),
     "route": ("routes", Route),
     "list": ("lists", AccessList),
+    "webhook": ("webhooks", Webhook),
 }
 """Resource kind → its section in `platform.yaml` and `/api/v1/<section>`, and its type; in an order that satisfies references."""

@@ -5,6 +5,8 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+LOST_TYPE = "application/vnd.zhiyun.lost"
+
 Channel = Literal["data", "control"]
 """Data and control messages travel separately (requirement 0.33)."""
 
@@ -32,6 +34,10 @@ class Subscription(Struct, frozen=True):
 
     It receives what is published after it was first declared. `durable=False` is a broadcast: each process that
     subscribes gets its own copy from now on, and nothing is kept when it goes (control messages).
+
+    `yields`: where the bus is full, the oldest of what waits for it is dropped rather than a publisher refused; then an envelope
+    of the type `LOST_TYPE` waits for it behind what is left. Its `count` is how many envelopes were dropped at the first step.
+    RabbitMQ's queues refuse publishers all the same.
     """
 
     name: str
@@ -40,6 +46,7 @@ class Subscription(Struct, frozen=True):
     durable: bool = True
     prefetch: int = 16
     max_attempts: int = 3
+    yields: bool = False
 
 
 class DeadLetter(Struct, frozen=True):
@@ -136,6 +143,14 @@ class Transport(Protocol):
 
     async def subscribe(self, subscription: Subscription) -> Reader:
         """Declare the subscription if it is new, and start to read."""
+        ...
+
+    async def unsubscribe(self, name: str) -> None:
+        """Forget a durable subscription: what waits for it and its dead letters go, its readers here are closed. Idempotent."""
+        ...
+
+    async def bury(self, name: str, envelope: Envelope, cause: str, attempts: int) -> None:
+        """Add a dead letter to a durable subscription, for who gives up a part of what he had been delivered. Raises NotFound."""
         ...
 
     async def depth(self) -> dict[str, int]:

@@ -31,12 +31,14 @@ def _of_service(name: str, platform: Platform) -> Iterator[str]:
     for app, body in platform.apps.items():
         if name in body.grants or any(scope.partition(":")[0] == name for scope in body.scopes):
             yield f"app {app}"
+    yield from (f"webhook {webhook}" for webhook, body in platform.webhooks.items() if name in body.services)
 
 
 def _of_app(name: str, platform: Platform) -> Iterator[str]:
     yield from (f"device {device}" for device, body in platform.devices.items() if body.app == name)
     yield from (f"route {route}" for route, body in platform.routes.items() if any(name in each.apps for each in body.splits))
     yield from (f"list {each}" for each, body in platform.lists.items() if name in body.apps)
+    yield from (f"webhook {webhook}" for webhook, body in platform.webhooks.items() if body.app == name)
 
 
 def _of_device(name: str, platform: Platform) -> Iterator[str]:

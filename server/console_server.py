@@ -40,6 +40,7 @@ async def serve_console(
         revoker=Revoker(parts.app_sessions, parts.bus, node=parts.node),
         purger=Purger(parts.purges, parts.bus, node=parts.node),
         usage=parts.usage,
+        webhook_states=parts.webhook_states,
         metrics_folder=parts.settings.data_dir / "metrics",
         mirror=parts.mirror,
         bus=parts.bus,

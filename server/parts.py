@@ -41,6 +41,7 @@ from storage.quarantine import SqlQuarantine
 from storage.sagas import SqlSagas
 from storage.sqlite import open_sqlite
 from storage.usage import SqlUsage
+from storage.webhooks import SqlWebhookRetries, SqlWebhookStates
 
 BACK_OFFICE, DELIVERIES = "back-office", "deliveries"
 _EMBEDDED_CACHE_BYTES = 32 << 20
@@ -77,6 +78,8 @@ class Parts:
     incidents: SqlIncidents
     journal: SqlJournal
     sagas: SqlSagas
+    webhook_retries: SqlWebhookRetries
+    webhook_states: SqlWebhookStates
     bus: Transport
     cache: SharedCache
     limits: Limits
@@ -129,6 +132,8 @@ async def open_parts(settings: Settings, stack: AsyncExitStack, *, role: str) ->
         incidents=SqlIncidents(database),
         journal=SqlJournal(database),
         sagas=SqlSagas(database),
+        webhook_retries=SqlWebhookRetries(database),
+        webhook_states=SqlWebhookStates(database),
         bus=bus,
         cache=cache,
         limits=limits,
@@ -136,6 +141,9 @@ async def open_parts(settings: Settings, stack: AsyncExitStack, *, role: str) ->
     )
     for store in (parts.job_states, parts.quarantine, parts.incidents, parts.journal, parts.sagas, parts.usage):
         await unless_down(store.prepare(), may_be_down=not is_office)
+    if is_office:
+        for webhooks in (parts.webhook_retries, parts.webhook_states):
+            await webhooks.prepare()
     return parts
 
 

@@ -12,6 +12,7 @@ from core.bus import Transport
 from core.incidents import Incidents
 from core.sessions import AppSessions
 from core.stores import JobStates, Mirror, Nodes, Quarantine, Reconciliation, Run, Sagas, Usage
+from core.webhooks import WebhookStates
 from registry.app_sessions import Revoker
 from registry.credentials import Credentials
 from registry.purges import Purger
@@ -111,6 +112,7 @@ class Control:
     version: str
     adapters: Mapping[str, Adapter] = field(default_factory=dict)
     usage: Usage | None = None
+    webhook_states: WebhookStates | None = None
     metrics_folder: Path | None = None  # of the gateway workers beside this node
 
 

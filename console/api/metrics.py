@@ -16,6 +16,7 @@ from console.api.jobs import latest_runs
 from console.api.messages import BusState
 from core.clock import epoch_ms
 from core.stores import NodeReport, Run
+from core.webhooks import WebhookState
 from gateway.metrics import exposition
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -32,6 +33,7 @@ class _Facts(Collector):
     runs: dict[str, Run]
     quarantine: dict[str, int]
     bus: BusState
+    webhooks: list[WebhookState]
     now_ms: int
 
     def collect(self) -> Iterator[Metric]:
@@ -46,6 +48,24 @@ class _Facts(Collector):
         depth = [((name,), count) for name, count in self.bus.depth.items()]
         yield _gauge("zhiyun_bus_depth", "Envelopes not yet settled", ("subscription",), depth)
         yield _gauge("zhiyun_bus_dead_letters", "Dead letters (at most 1000 are counted)", (), [((), self.bus.dead_letters)])
+
+        yield from self._webhooks()
+
+    def _webhooks(self) -> Iterator[Metric]:
+        counters: tuple[tuple[str, str, Callable[[WebhookState], float]], ...] = (
+            ("zhiyun_webhook_delivered", "Messages that a webhook's receiver took", lambda w: w.delivered),
+            ("zhiyun_webhook_failed", "Attempts that a webhook's receiver did not take", lambda w: w.failed),
+            ("zhiyun_webhook_dead", "Messages of a webhook that were given up", lambda w: w.dead),
+        )
+        for name, text, value in counters:
+            yield _counter(name, text, ("webhook",), [((w.name,), value(w)) for w in self.webhooks])
+        gauges: tuple[tuple[str, str, Callable[[WebhookState], float]], ...] = (
+            ("zhiyun_webhook_waiting", "Messages that wait for another attempt", lambda w: w.waiting),
+            ("zhiyun_webhook_lag_seconds", "Age of the oldest message that waits", lambda w: w.lag_s),
+            ("zhiyun_webhook_gone", "1 after the receiver answered 410", lambda w: w.state == "gone"),
+        )
+        for name, text, value in gauges:
+            yield _gauge(name, text, ("webhook",), [((w.name,), value(w)) for w in self.webhooks])
 
     def _nodes(self) -> Iterator[Metric]:
         gauges: tuple[tuple[str, str, Callable[[NodeReport], float]], ...] = (
@@ -101,6 +121,7 @@ async def metrics_text(control: Control) -> bytes:
         runs=await latest_runs(control, names),
         quarantine=await control.quarantine.count(),
         bus=await bus_state(control),
+        webhooks=await control.webhook_states.all() if control.webhook_states is not None else [],
         now_ms=epoch_ms(),
     )
     registry = CollectorRegistry(auto_describe=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bus.embedded import EmbeddedTransport
-from core.bus import Subscription
+from core.bus import LOST_TYPE, Subscription
 from core.errors import Limited, Unavailable
 from tests.conformance.transport_suite import Open, TransportConformance, envelope, eventually, take, take_all
 
@@ -173,3 +173,48 @@ async def test_settled_out_of_order_comes_not_again(open_transport: Open) -> Non
     assert await second.depth() == {"mirror": 2}
     assert await take_all(again, 2) == ["e0", "e3"]
     assert await second.depth() == {"mirror": 0}
+
+
+async def test_a_full_log_drops_what_only_a_yielding_subscription_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.embedded_log._GRACE_MS", -1)
+    monkeypatch.setattr("bus.embedded_log._TRIM_STEP", 5)
+    transport = EmbeddedTransport(tmp_path / "bus.db", max_bytes=40_000)
+    await transport.open()
+    try:
+        firm = await transport.subscribe(Subscription("mirror", "#"))
+        slow = await transport.subscribe(Subscription("hook", "sales.#", yields=True))
+        for number in range(60):  # 60 x 1 kB go through, past a subscription that reads nothing
+            await transport.publish([envelope(number, data=b"x" * 1000)])
+            assert await take_all(firm, 1) == [f"e{number}"]
+        got = []
+        while (await transport.depth())["hook"]:
+            delivery = await take(slow)
+            await delivery.ack()
+            got.append(delivery.envelope)
+        lost = [each for each in got if each.content_type == LOST_TYPE]
+        kept = [each.id for each in got if each.content_type != LOST_TYPE]
+        assert len(lost) >= 1
+        assert 20 <= len(kept) < 40, "no more was dropped than had to be"
+        assert kept == [f"e{number}" for number in range(60 - len(kept), 60)], "the oldest went"
+    finally:
+        await transport.close()
+
+
+async def test_nothing_is_dropped_that_a_firm_subscription_waits_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bus.embedded_log._GRACE_MS", -1)
+    transport = EmbeddedTransport(tmp_path / "bus.db", max_bytes=10_000)
+    await transport.open()
+    try:
+        firm = await transport.subscribe(Subscription("mirror", "#"))
+        await transport.subscribe(Subscription("hook", "#", yields=True))
+        for number in range(9):
+            await transport.publish([envelope(number, data=b"x" * 1000)])
+        with pytest.raises(Limited):
+            await transport.publish([envelope(9, data=b"x" * 1000)])
+        depth = await transport.depth()
+        assert depth["mirror"] == depth["hook"] == 9
+        assert await take_all(firm, depth["mirror"]) == [f"e{number}" for number in range(depth["mirror"])]
+    finally:
+        await transport.close()

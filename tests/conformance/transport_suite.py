@@ -357,3 +357,31 @@ class TransportConformance:
         assert dead.attempts == 3
         assert "ended" in dead.cause
         assert received == ["e1"]
+
+    async def test_a_subscription_that_is_removed_keeps_nothing(self, open_transport: Open) -> None:
+        transport = await open_transport()
+        reader = await transport.subscribe(Subscription("hook", "sales.#"))
+        await transport.publish([envelope(1), envelope(2)])
+        await (await take(reader)).bury("no")
+        await transport.unsubscribe("hook")
+        await transport.unsubscribe("hook")
+        with pytest.raises(NotConnected):
+            await reader.next()
+        assert await transport.dead_letters() == []
+        assert "hook" not in await transport.depth()
+        await transport.publish([envelope(3)])
+        again = await transport.subscribe(Subscription("hook", "other.#"))  # the name may read something else now
+        assert await is_quiet(again)
+        other = await open_transport()
+        assert (await other.depth())["hook"] == 0
+
+    async def test_a_part_can_be_buried_beside_what_was_delivered(self, open_transport: Open) -> None:
+        transport = await open_transport()
+        reader = await transport.subscribe(Subscription("hook", "sales.#"))
+        with pytest.raises(NotFound):
+            await transport.bury("nobody", envelope(7), "gone", 3)
+        await transport.bury("hook", envelope(7), "it answered 500", 3)
+        (letter,) = await transport.dead_letters()
+        assert (letter.subscription, letter.envelope, letter.cause, letter.attempts) == ("hook", envelope(7), "it answered 500", 3)
+        await transport.redeliver(letter.id)
+        assert await take_all(reader, 1) == ["e7"]
