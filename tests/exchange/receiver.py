@@ -28,7 +28,7 @@ def is_signed(secret: str, headers: Any, body: bytes) -> bool:
 
 @dataclass
 class Receiver:
-    """`judge` gives the status, or status and headers, for an event; everything that came stands in `got`, also what was refused."""
+    """`judge` gives the status, or status and headers, for an event; `got` is all that came, also what was refused."""
 
     url: str = ""
     judge: Callable[[dict[str, Any]], int | tuple[int, dict[str, str]]] = lambda event: 204

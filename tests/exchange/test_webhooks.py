@@ -49,7 +49,7 @@ class Node:
         task = asyncio.ensure_future(run.run())
         try:
             async with asyncio.timeout(20):
-                while not task.done() and _FEED.subscription("hook") not in await self.bus.depth():
+                while not task.done() and _FEED.subscription("hook") not in await self.bus.depth():  # noqa: ASYNC110 -- no event
                     await asyncio.sleep(0.01)
             yield task
         finally:

@@ -126,7 +126,12 @@ def test_each_change_arrives_though_the_platform_is_killed_while_it_delivers(own
             assert len(rooms) > 100
             assert run_once(operator, "rooms")["state"] in ("succeeded", "partial")
         for share in (0.2, 0.5):
-            eventually("deliveries are under way", lambda share=share: len(receiver.values("layout")) > share * len(rooms))
+            enough = int(share * len(rooms))
+
+            def are_under_way(enough: int = enough) -> bool:
+                return len(receiver.values("layout")) > enough
+
+            eventually("deliveries are under way", are_under_way)
             assert len(receiver.values("layout")) < len(rooms), "killed in the middle"
             own_node.kill()
             own_node.start()
