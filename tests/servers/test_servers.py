@@ -3,6 +3,7 @@
 import asyncio
 import os
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import aio_pika
@@ -98,6 +99,21 @@ async def _publish(channel: aio_pika.abc.AbstractChannel, queue: str, body: byte
     await channel.default_exchange.publish(message, routing_key=queue)
 
 
+async def _first(url: str, name: str, arguments: FieldTable) -> bytes:
+    """The queue's first message. What is asked of a queue that has no leader yet after a restart may never be answered: it is asked
+    again over a new connection."""
+    async with asyncio.timeout(120):
+        while True:
+            with suppress(TimeoutError):
+                async with await aio_pika.connect(url) as connection:
+                    channel = await connection.channel()
+                    queue = await channel.declare_queue(name, durable=True, arguments=arguments)
+                    message = await queue.get(timeout=10)
+                    assert message is not None
+                    await message.ack()
+                    return message.body
+
+
 @pytest.mark.servers
 async def test_rabbitmq_quorum_queue_survives_a_kill(rabbitmq_server: RabbitMQBroker, rabbitmq_url: str) -> None:
     quorum: FieldTable = {"x-queue-type": "quorum"}
@@ -109,13 +125,7 @@ async def test_rabbitmq_quorum_queue_survives_a_kill(rabbitmq_server: RabbitMQBr
     with pytest.raises(OSError, match="Connect call failed"):
         await aio_pika.connect(rabbitmq_url)
     await asyncio.to_thread(rabbitmq_server.start)
-    async with await aio_pika.connect(rabbitmq_url) as connection:
-        channel = await connection.channel()
-        queue = await channel.declare_queue("orders", durable=True, arguments=quorum)
-        message = await queue.get(timeout=10)
-        assert message is not None
-        assert message.body == b"kept"
-        await message.ack()
+    assert await _first(rabbitmq_url, "orders", quorum) == b"kept"
 
 
 @pytest.mark.servers
