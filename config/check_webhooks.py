@@ -15,15 +15,19 @@ _PREFIX = "whsec_"
 _KEY_BYTES = range(24, 65)  # Standard Webhooks 1.0, "Signature scheme"
 
 
+def signing_key(text: str) -> bytes:
+    """The HMAC key of a secret: base64 after `whsec_`, or else the text's own bytes. ValueError for what is no base64."""
+    if not text.startswith(_PREFIX):
+        return text.encode()
+    try:
+        return base64.b64decode(text.removeprefix(_PREFIX), validate=True)
+    except binascii.Error:
+        raise ValueError("what follows whsec_ is no base64") from None
+
+
 def webhook_key(text: str) -> bytes:
-    """The HMAC key of a secret: base64 after `whsec_`, or else the text's own bytes. ValueError where it is not 24 to 64 bytes."""
-    if text.startswith(_PREFIX):
-        try:
-            key = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
-        except binascii.Error:
-            raise ValueError("what follows whsec_ is no base64") from None
-    else:
-        key = text.encode()
+    """The key of a webhook's secret. ValueError where it is not 24 to 64 bytes."""
+    key = signing_key(text)
     if len(key) not in _KEY_BYTES:
         raise ValueError(f"a secret has 24 to 64 bytes, this one {len(key)}")
     return key

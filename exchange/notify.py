@@ -4,9 +4,6 @@ The URLs are secrets: they stand in no error and no log.
 """
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import json
 import smtplib
 import ssl
@@ -15,9 +12,11 @@ from collections.abc import Awaitable, Callable
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
 
+from config.check_webhooks import signing_key
 from config.contacts import Contact, Mail
-from core.errors import NotConnected, PlatformError, Unavailable
+from core.errors import InvalidInput, NotConnected, PlatformError, Unavailable
 from core.secret import Secret
+from exchange.posting import signatures
 
 if TYPE_CHECKING:
     import aiohttp
@@ -55,19 +54,20 @@ async def tell(contact: Contact, message: Message) -> list[str]:
     return failures
 
 
-def signature(secret: Secret, message_id: str, timestamp: int, body: bytes) -> str:
-    """`v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body` (Standard Webhooks 1.0)."""
-    digest = hmac.digest(secret.reveal().encode(), f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256)
-    return "v1," + base64.b64encode(digest).decode()
-
-
 async def _webhook(url: Secret, secret: Secret | None, message: Message) -> None:
     body = json.dumps(message.event, ensure_ascii=False).encode()
     now = int(time.time())
     headers = {"Content-Type": "application/json", "webhook-id": message.id, "webhook-timestamp": str(now)}
     if secret is not None:
-        headers["webhook-signature"] = signature(secret, message.id, now, body)
+        headers["webhook-signature"] = signatures([_key(secret)], message.id, now, body)
     await _post(url, body, headers)
+
+
+def _key(secret: Secret) -> bytes:
+    try:
+        return signing_key(secret.reveal())
+    except ValueError as error:
+        raise InvalidInput(f"webhook_secret: {error}") from None
 
 
 async def _wecom(url: Secret, message: Message) -> None:

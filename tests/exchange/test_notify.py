@@ -27,9 +27,10 @@ def _mail(port: int, **more: Any) -> Contact:
     return Contact(mail=mail)
 
 
-async def test_a_webhook_gets_signed_json() -> None:
+@pytest.mark.parametrize("secret", ["s3cret", f"whsec_{base64.b64encode(b's3cret').decode()}"])
+async def test_a_webhook_gets_signed_json(secret: str) -> None:
     async with posts() as listener:
-        contact = Contact(webhook=Secret(f"{listener.url}/hook?token=t0ken"), webhook_secret=Secret("s3cret"))
+        contact = Contact(webhook=Secret(f"{listener.url}/hook?token=t0ken"), webhook_secret=Secret(secret))
         assert await tell(contact, _MESSAGE) == []
         ((_, headers, body),) = listener.got
     assert json.loads(body) == _MESSAGE.event
@@ -37,6 +38,11 @@ async def test_a_webhook_gets_signed_json() -> None:
     expected = base64.b64encode(hmac.digest(b"s3cret", signed, hashlib.sha256)).decode()
     assert headers["webhook-signature"] == f"v1,{expected}"
     assert headers["webhook-id"] == "i1-raised"
+
+
+async def test_a_secret_that_is_no_key_is_told_without_it() -> None:
+    contact = Contact(webhook=Secret("http://127.0.0.1:9/"), webhook_secret=Secret("whsec_s3cret!"))
+    assert await tell(contact, _MESSAGE) == ["webhook: webhook_secret: what follows whsec_ is no base64"]
 
 
 async def test_a_robot_gets_markdown_and_its_refusal_is_a_failure() -> None:
