@@ -1,4 +1,4 @@
-"""A webhook at work against a real receiver, on the embedded bus and SQLite."""
+"""A webhook at work against a real receiver, on SQLite and the embedded bus, and on RabbitMQ."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -11,7 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from bus.embedded import EmbeddedTransport
+from bus.rabbitmq import RabbitTransport
 from config.webhooks import Webhook
+from core.bus import Transport
 from core.records import ChangeSet
 from core.schema import Record
 from core.secret import Secret
@@ -34,7 +36,7 @@ _FEED = Feed("orders", _NAME, ("id",), _shown)
 
 @dataclass
 class Node:
-    bus: EmbeddedTransport
+    bus: Transport
     retries: SqlWebhookRetries
     states: SqlWebhookStates
 
@@ -58,17 +60,31 @@ class Node:
                 await task
 
 
-@pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[Node]:
-    database = await open_sqlite(tmp_path / "platform.db")
-    bus = EmbeddedTransport(tmp_path / "bus.db")
-    await bus.open()
+@asynccontextmanager
+async def _node_on(folder: Path, bus: Transport) -> AsyncIterator[Node]:
+    database = await open_sqlite(folder / "platform.db")
     made = Node(bus, SqlWebhookRetries(database), SqlWebhookStates(database))
     await made.retries.prepare()
     await made.states.prepare()
     yield made
     await bus.close()
     await database.close()
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
+    bus = EmbeddedTransport(tmp_path / "bus.db")
+    await bus.open()
+    async with _node_on(tmp_path, bus) as made:
+        yield made
+
+
+@pytest.fixture
+async def rabbit_node(tmp_path: Path, rabbitmq_url: str) -> AsyncIterator[Node]:
+    bus = RabbitTransport(rabbitmq_url, node="node")
+    await bus.open()
+    async with _node_on(tmp_path, bus) as made:
+        yield made
 
 
 def _hook(receiver: Receiver, **changed: Any) -> Webhook:
@@ -230,6 +246,7 @@ async def test_a_private_address_is_never_called(node: Node) -> None:
 async def test_a_receiver_that_lost_changes_is_told_to_read_anew(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bus.embedded_log._GRACE_MS", -1)
     monkeypatch.setattr("bus.embedded_log._TRIM_STEP", 5)
+    assert isinstance(node.bus, EmbeddedTransport)
     node.bus._max_bytes = 20_000
     async with receiving() as receiver:
         async with node.running(_hook(receiver)):
@@ -242,3 +259,32 @@ async def test_a_receiver_that_lost_changes_is_told_to_read_anew(node: Node, mon
         kept = sorted(record["id"] for record in receiver.taken())
         assert kept == list(range(60 - len(kept), 60))
         assert 5 < len(kept) < 30
+
+
+@pytest.mark.servers
+async def test_on_rabbitmq_as_on_the_embedded_bus(rabbit_node: Node) -> None:
+    """Refused ones wait while others go on, a restart goes on with both, and what is given up is a dead letter of the broker's."""
+    node, bad = rabbit_node, {7, 8}
+    async with receiving() as receiver:
+        receiver.judge = lambda event: 503 if event["data"]["records"][0]["id"] in bad else 200
+        async with node.running(_hook(receiver)):
+            await node.publish([(n, 1, "s3cret") for n in range(60)])
+            await _until("the others came", lambda: len(receiver.taken()) > 40)
+            await _until("the queue goes on", lambda: _is_settled(node))
+        await node.publish([(n, 2, "s3cret") for n in range(60)])  # while none runs
+        bad.discard(7)
+        async with node.running(_hook(receiver, retry_s=3.0)):
+            await _until(
+                "all but one came", lambda: {record["id"] for record in receiver.taken() if record["v"] == 2} >= {*range(60)} - bad
+            )
+            await _until("it was given up", lambda: _are_dead(node))
+            assert [record["v"] for record in receiver.taken() if record["id"] == 7] == [1, 2]
+        assert all(record["id"] != 8 for record in receiver.taken())
+        assert all("secret" not in record for record in receiver.taken())
+    await node.bus.unsubscribe(_FEED.subscription("hook"))
+    assert _FEED.subscription("hook") not in await node.bus.depth()
+
+
+async def _are_dead(node: Node) -> bool:
+    found = await node.bus.dead_letters(limit=10)
+    return len(found) >= 2 and await _none_waits(node)
