@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from core.adapter import Source
 from core.errors import InvalidInput, Unavailable
+from core.expression import Expression
 from core.schema import Dataset
 from core.stores import JobStates, Run
 from exchange.intake import Intake
@@ -29,8 +30,13 @@ def chosen_fields(dataset: Dataset, fields: Sequence[str]) -> tuple[str, ...]:
 
 
 def part_of(dataset: Dataset, fields: Sequence[str]) -> Dataset:
-    """The key and these fields: all that is asked of the source."""
-    wanted = {name: field for name, field in dataset.fields.items() if name in dataset.key or name in fields}
+    """The key, these fields and what they are computed from: all that is asked of the source."""
+    asked = {*dataset.key, *fields}
+    for name in tuple(asked):
+        expression = dataset.field(name).expression
+        if expression is not None:
+            asked |= Expression(expression).names
+    wanted = {name: field for name, field in dataset.fields.items() if name in asked}
     return replace(dataset, fields=wanted, cursor=None, indexes=())
 
 
