@@ -4,7 +4,6 @@ It knows nothing of JSON or SOAP. Imports aiohttp on first use only.
 """
 
 import base64
-import email.utils
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from core.retry_after import retry_after_s
 from core.secret import Secret
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ class HTTPClient:
         """The error that an answer of 4xx or 5xx means, with the service's own words, bounded and without our credentials."""
         said = self._said(answer)
         detail = f"{self._where}: {what}: HTTP {answer.status}{': ' if said else ''}{said}"
-        if answer.status in (429, 503) and (wait := retry_after_s(answer.headers.get("retry-after", ""))) is not None:
+        wait = retry_after_s(answer.headers.get("retry-after", ""), datetime.now(UTC))
+        if answer.status in (429, 503) and wait is not None:
             return Busy(f"{detail}; it asks to wait {wait:g} s", wait)
         kind = _KINDS.get(answer.status)
         if kind is None:
@@ -172,18 +173,6 @@ _KINDS: dict[int, type[PlatformError]] = {
     425: Unavailable,
     429: Unavailable,
 }
-
-
-def retry_after_s(value: str) -> float | None:
-    """Seconds of a Retry-After field, given as seconds or as a date; None where it says nothing."""
-    if value.strip().isdigit():
-        return float(value)
-    try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    moment = moment.replace(tzinfo=moment.tzinfo or UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
 def _message(body: bytes) -> str:

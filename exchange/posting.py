@@ -11,7 +11,6 @@ import ipaddress
 import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -19,12 +18,12 @@ from msgspec import Struct
 from config.check_webhooks import webhook_key
 from config.webhooks import Webhook
 from core.public_address import is_allowed, is_public
+from core.retry_after import retry_after_s
 
 if TYPE_CHECKING:
     import aiohttp
 
 _MAX_ANSWER_BYTES = 16_384
-_LONGEST_RETRY_AFTER_S = 7 * 86_400.0
 _GONE = 410
 
 
@@ -119,20 +118,6 @@ def _judged(status: int, retry_after: str) -> Outcome:
     if 300 <= status < 400:
         return Outcome(f"it answered {status}; redirects are not followed")
     return Outcome(f"it answered {status}", is_gone=status == _GONE, retry_after_s=retry_after_s(retry_after, datetime.now(UTC)))
-
-
-def retry_after_s(text: str, now: datetime) -> float | None:
-    """Retry-After (RFC 9110 §10.2.3) as seconds from now, of a week at most; None for what is none."""
-    text = text.strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:9]), _LONGEST_RETRY_AFTER_S)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return min(max((moment - now).total_seconds(), 0.0), _LONGEST_RETRY_AFTER_S)
 
 
 def _cause(error: "aiohttp.ClientError | ValueError | OSError") -> str:

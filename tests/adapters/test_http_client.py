@@ -1,16 +1,14 @@
 """Redirects, bounds and words of errors, over real sockets."""
 
-import email.utils
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
-from adapters.http_client import Bounds, HTTPClient, retry_after_s
+from adapters.http_client import Bounds, HTTPClient
 from core.errors import InvalidInput, NotConnected, Unavailable
 from core.secret import Secret
 from tests.servers.certificate import self_signed
@@ -92,12 +90,3 @@ async def test_a_certificate_that_is_not_trusted_is_not_connected(tmp_path: Path
         await client.send("GET", url)
     await client.close()
     await runner.cleanup()
-
-
-def test_retry_after_in_seconds_and_as_a_date() -> None:
-    assert retry_after_s("120") == 120
-    soon = datetime.now(UTC) + timedelta(seconds=30)
-    assert 25 < (retry_after_s(email.utils.format_datetime(soon, usegmt=True)) or 0) <= 30
-    assert retry_after_s("Fri, 31 Dec 1999 23:59:59 GMT") == 0
-    assert retry_after_s("soon") is None
-    assert retry_after_s("") is None

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from config.webhooks import Webhook
 from core.secret import Secret
-from exchange.posting import Outcome, Poster, retry_after_s, signatures
+from exchange.posting import Outcome, Poster, signatures
 from tests.exchange.receiver import SECRET, receiving
 
 _OTHER = "whsec_" + base64.b64encode(b"o" * 24).decode()
@@ -130,12 +130,3 @@ async def test_a_failure_says_neither_url_nor_secret() -> None:
         assert outcome.cause.startswith("it could not be reached")
         assert "t0ken" not in outcome.cause
         assert "127.0.0.1" not in outcome.cause
-
-
-def test_retry_after_is_seconds_or_a_date() -> None:
-    now = datetime(2026, 11, 27, 12, 0, 0, tzinfo=UTC)
-    assert retry_after_s("120", now) == 120.0
-    assert retry_after_s("Fri, 27 Nov 2026 12:01:00 GMT", now) == 60.0
-    assert retry_after_s("Fri, 27 Nov 2026 11:01:00 GMT", now) == 0.0
-    assert retry_after_s("99999999999", now) == 7 * 86_400.0
-    assert [retry_after_s(text, now) for text in ("", "soon", "-1", "1.5", "１２")] == [None] * 5
