@@ -33,6 +33,18 @@ def webhook_key(text: str) -> bytes:
     return key
 
 
+def secret_problem(kind: str, field: str, text: str) -> str | None:
+    """What is wrong with a secret in clear, of a field of a resource of that kind; None where nothing is. Asked by who seals it:
+    sealed, nobody can tell."""
+    check = {("webhook", "secrets"): webhook_key, ("contact", "webhook_secret"): signing_key}.get((kind, field))
+    if check is not None:
+        try:
+            check(text)
+        except ValueError as error:
+            return str(error)
+    return None
+
+
 def refusal(platform: Platform, app: str, service: str) -> str | None:
     """Why changes of a declared service must not go out in the name of a declared app; None where they may. Default deny."""
     declared, owner = platform.services[service], platform.apps[app]
@@ -87,7 +99,7 @@ def _services(references: References, webhook: Webhook, path: Path) -> Iterator[
 def _secrets(webhook: Webhook, path: Path) -> Iterator[Problem]:
     for index, secret in enumerate(webhook.secrets):
         if secret.reveal().startswith(SEALED):
-            continue  # it was looked at before it was sealed
+            continue  # it is looked at where it is sealed
         try:
             webhook_key(secret.reveal())
         except ValueError as error:

@@ -3,9 +3,11 @@
 Where they stand is told by the model's types, in a source by its adapter's own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+from config.check_webhooks import secret_problem
 from config.model import KINDS
 from config.problem import Path, Problem, refuse
 from config.secret_places import Change, change_secrets
@@ -48,8 +50,8 @@ class Sealer:
 
     def seal(self, kind: str, name: str, body: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
         """The body with every secret sealed. `***` keeps the secret of `before`, and one that is the same in clear keeps its
-        sealed text, so that nothing seems to change. Raises InvalidDocument for `***` without a secret before, and for sealed
-        text that does not open here.
+        sealed text, so that nothing seems to change. Raises InvalidDocument for `***` without a secret before, for sealed text
+        that does not open here, and for a new secret that can't do what it is for.
         """
         kept: dict[Path, str] = {}
         if before is not None and before.get("adapter") == body.get("adapter"):
@@ -58,7 +60,7 @@ class Sealer:
 
         def change(text: str, path: Path, context: str) -> str:
             try:
-                return self._sealed(text, kept.get(path), context)
+                return self._sealed(text, kept.get(path), context, partial(secret_problem, kind, path[0]))
             except ConfigError as error:
                 found.append(Problem((KINDS[kind][0], name, *path), error.detail))
                 return text
@@ -67,7 +69,7 @@ class Sealer:
         refuse(found)
         return sealed
 
-    def _sealed(self, text: str, old: str | None, context: str) -> str:
+    def _sealed(self, text: str, old: str | None, context: str, problem: Callable[[str], str | None]) -> str:
         if text == MASK:
             if old is None:
                 raise ConfigError("*** stands for the secret that is kept, and there is none; enter the secret")
@@ -77,6 +79,8 @@ class Sealer:
         clear = self._vault.open(text, context=context) if is_sealed(text) else text
         if old is not None and self._clear_or_none(old, context) == clear:
             return old
+        if (wrong := problem(clear)) is not None:
+            raise ConfigError(wrong)
         return text if is_sealed(text) else self._vault.seal(clear, context=context)
 
     def _clear_or_none(self, sealed: str, context: str) -> str | None:

@@ -156,3 +156,31 @@ async def test_under_another_master_key_the_snapshot_names_the_route(registry: R
 def test_a_route_without_secrets_is_not_copied(vault: Vault) -> None:
     body = document(None)["routes"]["crm"]
     assert Sealer(vault, ADAPTERS).open("route", "crm", body) == body
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "place", "words"),
+    [
+        ("webhook", {"secrets": ["x" * 24, "short"]}, "webhooks.a.secrets.1", "24 to 64 bytes"),
+        ("webhook", {"secrets": ["whsec_!"]}, "webhooks.a.secrets.0", "no base64"),
+        ("contact", {"webhook_secret": "whsec_!"}, "contacts.a.webhook_secret", "no base64"),
+    ],
+)
+def test_a_secret_that_cannot_sign_is_refused_while_it_is_in_clear(
+    vault: Vault, kind: str, body: dict[str, Any], place: str, words: str
+) -> None:
+    sealer = Sealer(vault, ADAPTERS)
+    for given in (body, _sealed_by_hand(vault, kind, body)):
+        with pytest.raises(InvalidDocument) as refused:
+            sealer.seal(kind, "a", given, None)
+        (problem,) = refused.value.problems
+        assert (".".join(problem.path), words in problem.text) == (place, True)
+    assert is_sealed(sealer.seal("webhook", "a", {"secrets": ["x" * 24]}, None)["secrets"][0])
+    assert is_sealed(sealer.seal("contact", "a", {"webhook_secret": "any"}, None)["webhook_secret"])
+
+
+def _sealed_by_hand(vault: Vault, kind: str, body: dict[str, Any]) -> dict[str, Any]:
+    """As an export of another node with this master key would hold it."""
+    if kind == "contact":
+        return {"webhook_secret": vault.seal(body["webhook_secret"], context="contact/webhook_secret")}
+    return {"secrets": [vault.seal(each, context="webhook/secrets") for each in body["secrets"]]}
