@@ -9,6 +9,7 @@ from core.database import Database, Session
 from core.errors import Conflict, NotFound
 from core.ids import new_id
 from core.incidents import Incident, IncidentKind, Incidents, IncidentState
+from storage.tables import make_table
 
 _SELF = "platform"
 _KEPT_MS = 90 * 24 * 3600 * 1000
@@ -23,15 +24,11 @@ class SqlIncidents:
 
     async def prepare(self) -> None:
         """Make the table."""
-        column = self._database.dialect.column
-        key, integer, blob = column("key"), column("integer"), column("blob")
-        async with self._database.transaction() as session:
-            await session.execute(
-                f"CREATE TABLE IF NOT EXISTS incident (id {key} PRIMARY KEY, kind {key} NOT NULL, subject {key} NOT NULL, "
-                f"state {key} NOT NULL, raised {integer} NOT NULL, is_told {integer} NOT NULL, body {blob} NOT NULL)"
-            )
-            await session.execute(self._database.dialect.index("incident", "subject", "key"))
-            await session.execute(self._database.dialect.index("incident", "state", "key"))
+        columns = (
+            "id {key} PRIMARY KEY, kind {key} NOT NULL, subject {key} NOT NULL, state {key} NOT NULL, raised {integer} NOT NULL, "
+            "is_told {integer} NOT NULL, body {blob} NOT NULL"
+        )
+        await make_table(self._database, "incident", columns, indexes=("subject", "state"))
 
     async def raised(self, kind: IncidentKind, subject: str, detail: str, *, contact: str) -> Incident:
         now_ms = epoch_ms()

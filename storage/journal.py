@@ -7,6 +7,7 @@ import msgspec
 from core.database import Database
 from core.errors import Conflict, NotFound
 from core.stores import Journal, JournalEntry, JournalStep
+from storage.tables import make_table
 
 
 class SqlJournal:
@@ -17,14 +18,10 @@ class SqlJournal:
 
     async def prepare(self) -> None:
         """Make the table."""
-        column = self._database.dialect.column
-        key, integer, blob = column("key"), column("integer"), column("blob")
-        async with self._database.transaction() as session:
-            await session.execute(
-                f"CREATE TABLE IF NOT EXISTS journal (id {key} PRIMARY KEY, once {key} NOT NULL UNIQUE, step {key} NOT NULL, "
-                f"at_ms {integer} NOT NULL, body {blob} NOT NULL)"
-            )
-            await session.execute(self._database.dialect.index("journal", "step", "key"))
+        columns = (
+            "id {key} PRIMARY KEY, once {key} NOT NULL UNIQUE, step {key} NOT NULL, at_ms {integer} NOT NULL, body {blob} NOT NULL"
+        )
+        await make_table(self._database, "journal", columns, indexes=("step",))
 
     async def accept(self, entry: JournalEntry) -> JournalEntry:
         once = _once(entry.app, entry.idempotency_key)

@@ -9,6 +9,7 @@ from core.clock import epoch_ms
 from core.database import Database
 from core.errors import Conflict, NotFound
 from core.stores import Saga, Sagas, SagaState
+from storage.tables import make_table
 
 FORSAKEN_MS = 15_000
 """An owner that has not saved a saga for so long has crashed, or given it up for now."""
@@ -23,14 +24,11 @@ class SqlSagas:
 
     async def prepare(self) -> None:
         """Make the table."""
-        column = self._database.dialect.column
-        key, integer, blob = column("key"), column("integer"), column("blob")
-        async with self._database.transaction() as session:
-            await session.execute(
-                f"CREATE TABLE IF NOT EXISTS sagas (id {key} PRIMARY KEY, once {key} NOT NULL UNIQUE, state {key} NOT NULL, "
-                f"owner {key} NOT NULL, at_ms {integer} NOT NULL, saved_ms {integer} NOT NULL, body {blob} NOT NULL)"
-            )
-            await session.execute(self._database.dialect.index("sagas", "state", "key"))
+        columns = (
+            "id {key} PRIMARY KEY, once {key} NOT NULL UNIQUE, state {key} NOT NULL, owner {key} NOT NULL, "
+            "at_ms {integer} NOT NULL, saved_ms {integer} NOT NULL, body {blob} NOT NULL"
+        )
+        await make_table(self._database, "sagas", columns, indexes=("state",))
 
     async def accept(self, saga: Saga, *, owner: str) -> Saga:
         once = hashlib.sha256(f"{saga.app}\0{saga.idempotency_key}".encode()).hexdigest()

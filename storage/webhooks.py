@@ -6,6 +6,7 @@ import msgspec
 
 from core.database import Database
 from core.webhooks import Waiting, WebhookRetries, WebhookState, WebhookStates
+from storage.tables import make_table
 
 _decoder = msgspec.msgpack.Decoder(Waiting)
 
@@ -18,14 +19,11 @@ class SqlWebhookRetries:
 
     async def prepare(self) -> None:
         """Make the table."""
-        column = self._database.dialect.column
-        key, integer, blob = column("key"), column("integer"), column("blob")
-        async with self._database.transaction() as session:
-            await session.execute(
-                f"CREATE TABLE IF NOT EXISTS webhook_waiting (webhook {key} NOT NULL, message {key} NOT NULL, "
-                f"lane {integer} NOT NULL, number {integer} NOT NULL, body {blob} NOT NULL, PRIMARY KEY (webhook, message))"
-            )
-            await session.execute(self._database.dialect.index("webhook_waiting", "webhook", "key"))
+        columns = (
+            "webhook {key} NOT NULL, message {key} NOT NULL, lane {integer} NOT NULL, number {integer} NOT NULL, "
+            "body {blob} NOT NULL, PRIMARY KEY (webhook, message)"
+        )
+        await make_table(self._database, "webhook_waiting", columns, indexes=("webhook",))
 
     async def add(self, waiting: Sequence[Waiting]) -> None:
         async with self._database.transaction() as session:
@@ -74,11 +72,7 @@ class SqlWebhookStates:
 
     async def prepare(self) -> None:
         """Make the table."""
-        column = self._database.dialect.column
-        async with self._database.transaction() as session:
-            await session.execute(
-                f"CREATE TABLE IF NOT EXISTS webhook_state (name {column('key')} PRIMARY KEY, body {column('blob')} NOT NULL)"
-            )
+        await make_table(self._database, "webhook_state", "name {key} PRIMARY KEY, body {blob} NOT NULL")
 
     async def get(self, name: str) -> WebhookState | None:
         rows = await self._database.query("SELECT body FROM webhook_state WHERE name = ?", (name,))

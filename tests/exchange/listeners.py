@@ -30,18 +30,24 @@ class Posts:
 
 
 @asynccontextmanager
-async def posts() -> AsyncIterator[Posts]:
-    made = Posts()
-    app = web.Application()
-    app.router.add_post("/{name}", made.handle)
-    runner = web.AppRunner(app)
+async def served(application: web.Application) -> AsyncIterator[str]:
+    """The application on a loopback port of its own; gives its URL."""
+    runner = web.AppRunner(application)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
-        yield made
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def posts() -> AsyncIterator[Posts]:
+    made = Posts()
+    application = web.Application()
+    application.router.add_post("/{name}", made.handle)
+    async with served(application) as made.url:
+        yield made
 
 
 @dataclass

@@ -13,6 +13,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.exchange.listeners import served
+
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
 
@@ -68,13 +70,8 @@ class Receiver:
 @asynccontextmanager
 async def receiving() -> AsyncIterator[Receiver]:
     made = Receiver()
-    app = web.Application(client_max_size=64 << 20)
-    app.router.add_post("/hook", made.handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-    try:
+    application = web.Application(client_max_size=64 << 20)
+    application.router.add_post("/hook", made.handle)
+    async with served(application) as url:
+        made.url = f"{url}/hook"
         yield made
-    finally:
-        await runner.cleanup()

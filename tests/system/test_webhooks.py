@@ -179,6 +179,8 @@ def test_a_private_address_is_refused_unless_it_is_listed(own_node: Node) -> Non
         plain = {"url": receiver.url, "secrets": [SECRET], "services": ["rooms"], "app": "sample-app"}
         answer = operator.put("/webhooks/partner", json=plain)
         assert answer.status_code in (400, 422), "plain http needs allow_private"
+        weak = operator.put("/webhooks/partner", json={**plain, "url": "https://partner.example/", "secrets": ["short"]})
+        assert (weak.status_code, "24 to 64 bytes" in weak.text, "short" in weak.text) == (422, True, False)
         _declare(own_node, operator, receiver.url, allow_private=["10.0.0.0/8"], retry_s=1.0)
         _touch(own_node, "private", limit=1)
         run_once(operator, "rooms")
