@@ -15,6 +15,7 @@ import msgspec
 from core.schema import Field, FieldType, Value
 
 Converter = Callable[[Any], Value]
+_MAX_ADJUSTED = 60
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1
 _NULL_DATE = "0000-00-00"  # with or without a time: MySQL's way to write that there is none
 _PACKER = msgspec.msgpack.Encoder()
@@ -56,7 +57,9 @@ def integer(value: Any) -> Value:
 def _is_whole(value: Any) -> bool:
     if isinstance(value, str):
         return _INTEGER.fullmatch(value.strip()) is not None
-    return isinstance(value, int | float | Decimal) and value == value // 1
+    if isinstance(value, Decimal):  # its `//` raises no ValueError for a signalling NaN, nor for more digits than the context has
+        return value.is_finite() and value.adjusted() <= _MAX_ADJUSTED and value == value.to_integral_value()
+    return isinstance(value, int | float) and value == value // 1
 
 
 def number(value: Any) -> Value:
@@ -77,7 +80,7 @@ def decimal(value: Any) -> Value:
         result = value if isinstance(value, Decimal) else Decimal(str(value).strip())
     except InvalidOperation:
         raise _wrong("a decimal number", value) from None
-    if not result.is_finite() or abs(result.adjusted()) > 60:
+    if not result.is_finite() or abs(result.adjusted()) > _MAX_ADJUSTED:
         raise _wrong("a decimal number of reasonable size", value)
     return format(result, "f")
 
